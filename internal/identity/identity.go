@@ -1,0 +1,114 @@
+// Package identity is the vocabulary in which transports, authenticators, authorizers and the broker speak about
+// who a client is: what the transport proved (Evidence), who the client therefore is (Principal), and whether it may
+// do something (Decision). It holds no policy.
+package identity
+
+import (
+	"crypto/x509"
+	"net/netip"
+	"strconv"
+)
+
+// Evidence is what a transport proved about a Network Connection before the first MQTT byte. It is fixed when the
+// connection is accepted and never changes afterwards.
+type Evidence struct {
+	Listener  string         // name of the listener in the configuration
+	Transport string         // "tcp", "tls", "psk", "ws", "wss", "unix"
+	Remote    netip.AddrPort // zero for Unix sockets
+	Local     netip.AddrPort // zero for Unix sockets
+	Loopback  bool           // both ends are on this machine, as read from the real socket
+	TLS       *TLS           // nil without TLS
+}
+
+// TLS is the part of Evidence that a TLS handshake adds.
+type TLS struct {
+	Version     uint16              // as in RFC 8446 §4.2.1
+	CipherSuite uint16              // as in the IANA TLS cipher suite registry
+	ServerName  string              // SNI, may be empty
+	Chain       []*x509.Certificate // verified client chain, leaf first; empty without client certificate
+	PSKIdentity string              // RFC 4279 identity; empty without PSK
+	// Exporter derives keying material bound to this TLS connection (RFC 5705, RFC 9266). Nil when the version or the
+	// negotiated extensions do not allow a safe export.
+	Exporter func(label string, context []byte, length int) ([]byte, error)
+}
+
+// Encrypted reports whether the bytes on the wire are confidential.
+func (e *Evidence) Encrypted() bool { return e.TLS != nil }
+
+// Principal is an authenticated identity. Two principals are the same only when all three fields are equal: a JWT
+// subject "alice" and a PSK identity "alice" are different principals. The zero value is nobody.
+type Principal struct {
+	Method string // "anonymous", "password", "scram", "certificate", "psk", "jwt", "p1", "p2", "p3"
+	Issuer string // authority that vouches for Name, such as a CA or token issuer; empty for local accounts
+	Name   string // user name, subject or identity
+}
+
+// Anonymous is the principal of clients that proved nothing.
+var Anonymous = Principal{Method: "anonymous"}
+
+// IsAnonymous reports whether nothing was proved about the client.
+func (p Principal) IsAnonymous() bool { return p.Method == "" || p.Method == "anonymous" }
+
+// String is for logs: method, issuer and name, quoted so that a hostile name cannot forge a log line.
+func (p Principal) String() string {
+	if p.IsAnonymous() {
+		return "anonymous"
+	}
+	s := p.Method + ":"
+	if p.Issuer != "" {
+		s += strconv.Quote(p.Issuer) + "/"
+	}
+	return s + strconv.Quote(p.Name)
+}
+
+// Action is something a principal asks to do.
+type Action uint8
+
+// The actions an Authorizer decides about.
+const (
+	_         Action = iota
+	Connect          // use this Client Identifier
+	Publish          // PUBLISH to a Topic Name
+	Retain           // PUBLISH with RETAIN 1 to a Topic Name
+	Subscribe        // SUBSCRIBE to a Topic Filter (the inner filter of a Shared Subscription)
+	Receive          // be delivered a message of a concrete Topic Name
+	Will             // register or publish a Will Message on a Topic Name
+)
+
+var actionNames = [...]string{"invalid", "connect", "publish", "retain", "subscribe", "receive", "will"}
+
+// String returns the word the configuration and the logs use.
+func (a Action) String() string {
+	if int(a) < len(actionNames) {
+		return actionNames[a]
+	}
+	return actionNames[0]
+}
+
+// Rule names the place of policy that decided.
+type Rule struct {
+	Name string // the rule as written, or "default deny"
+	File string // empty for built-in rules
+	Line int    // 1-based; 0 for built-in rules
+}
+
+// String is file:line name, as shown in logs and by explain.
+func (r Rule) String() string {
+	if r.File == "" {
+		return r.Name
+	}
+	return r.File + ":" + strconv.Itoa(r.Line) + " " + r.Name
+}
+
+// Decision is an Authorizer's answer. The zero value denies.
+type Decision struct {
+	Allowed bool
+	Rule    Rule   // what decided
+	Why     string // for the log and for explain; never sent to the client
+}
+
+// Allow is a Decision that permits because of rule.
+func Allow(rule Rule) Decision { return Decision{Allowed: true, Rule: rule} }
+
+// Deny is a Decision that refuses because of rule, with the reason in words.
+func Deny(rule Rule, why string) Decision { return Decision{Rule: rule, Why: why} }
