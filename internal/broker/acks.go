@@ -27,11 +27,12 @@ type slot struct {
 	why     string
 }
 
-// begin opens a slot that waits for one complete call. size is the PUBLISH's, for the bound on unacknowledged bytes.
-func (f *ackFIFO) begin(kind mqtt.PacketType, pid mqtt.PacketID, size int) (number uint64) {
+// begin opens a slot that waits for one complete call. closes says that sending it ends a message counted against the
+// Receive Maximum; size is the PUBLISH's, for the bound on unacknowledged bytes.
+func (f *ackFIFO) begin(kind mqtt.PacketType, pid mqtt.PacketID, closes bool, size int) (number uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.slots = append(f.slots, slot{kind: kind, pid: pid, waits: 1, size: int32(size)})
+	f.slots = append(f.slots, slot{kind: kind, pid: pid, closes: closes, waits: 1, size: int32(size)})
 	f.bytes += int64(size)
 	return f.base + uint64(len(f.slots)) - 1
 }
@@ -62,9 +63,8 @@ func (f *ackFIFO) unacked() (n int, bytes int64) {
 
 // answer is what a slot is completed with. The zero value is success.
 type answer struct {
-	code   mqtt.ReasonCode
-	why    string // Reason String
-	closes bool   // the message is no longer open towards the client
+	code mqtt.ReasonCode
+	why  string // Reason String
 }
 
 // complete takes one wait off the slot. When that finishes the front of the queue, the acknowledgements there are
@@ -82,7 +82,6 @@ func (c *conn) complete(w *work, number uint64, a answer) {
 	if a.code > s.code || a.code.IsError() && !s.code.IsError() {
 		s.code, s.why = a.code, a.why
 	}
-	s.closes = s.closes || a.closes
 	n := 0
 	for n < len(f.slots) && f.slots[n].waits <= 0 {
 		n++
@@ -100,7 +99,7 @@ func (c *conn) complete(w *work, number uint64, a answer) {
 	}
 	for _, s := range f.slots[:n] {
 		f.bytes -= int64(s.size)
-		if s.closes || s.code.IsError() {
+		if s.closes || s.kind == mqtt.TypePubrec && s.code.IsError() {
 			f.open--
 		}
 	}

@@ -46,11 +46,18 @@ type conn struct {
 
 	partial []byte      // start of a packet whose end has not arrived
 	rate    rateLimiter // of PUBLISH
+	discard int         // bytes read after the end
+
+	wantsRoom atomic.Bool // the session waits until out has drained
+	outLimit  int         // bytes in out above which QoS 0 messages are dropped
 
 	lastRead     atomic.Int64 // Unix nanoseconds
 	partialSince atomic.Int64 // Unix nanoseconds; 0: no packet is incomplete
 	checkAt      atomic.Int64 // when the next deadline check is scheduled
 	phase        atomic.Int32
+
+	abortOnce  sync.Once
+	abortCause error
 
 	endOnce sync.Once
 	ended   chan struct{} // closed when the connection is over
@@ -138,9 +145,18 @@ func (c *conn) recoverPanic() {
 	}
 }
 
+// lingerBytes is how much input is read and thrown away after the end, so that closing does not reset the connection
+// before the client has read why.
+const lingerBytes = 256 << 10
+
 // receive handles a batch of bytes: all complete packets in it, then one flush of every connection they touched.
 func (c *conn) receive(data []byte) (more bool) {
+	if c.over() {
+		c.discard += len(data)
+		return c.discard < lingerBytes
+	}
 	w := c.b.getWork()
+	defer w.release()
 	c.lastRead.Store(w.now)
 	c.b.stats.bytesReceived.Add(int64(len(data)))
 	if len(c.partial) > 0 {
@@ -148,13 +164,12 @@ func (c *conn) receive(data []byte) (more bool) {
 		data = c.partial
 	}
 	n, err := c.packets(w, data)
-	if err == nil {
-		c.keepRest(w, data[n:])
-	} else {
+	if err != nil {
 		c.fail(w, err)
+		return true
 	}
-	w.release()
-	return err == nil && !c.over()
+	c.keepRest(w, data[n:], n > 0)
+	return true
 }
 
 // packets handles the complete packets at the front of data and returns their length.
@@ -203,22 +218,18 @@ func (c *conn) checkHeader(h mqtt.Header, size int) error {
 }
 
 // keepRest keeps an incomplete packet. The memory grows with what has arrived, never with what was announced.
-func (c *conn) keepRest(w *work, rest []byte) {
+func (c *conn) keepRest(w *work, rest []byte, fresh bool) {
 	if len(rest) == 0 {
-		if cap(c.partial) > 0 {
-			c.partial = nil
-		}
+		c.partial = nil
 		c.partialSince.Store(0)
 		return
 	}
 	c.partial = append(c.partial[:0], rest...)
-	if c.partialSince.Load() == 0 {
+	if fresh || c.partialSince.Load() == 0 {
 		c.partialSince.Store(w.now)
 		if c.phase.Load() == connected {
 			c.scheduleCheck(w.now + int64(c.b.settings().PacketTimeout))
 		}
-	} else if len(rest) < len(c.partial) {
-		c.partialSince.Store(w.now)
 	}
 }
 
