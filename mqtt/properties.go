@@ -43,7 +43,7 @@ type Properties struct {
 	ServerReference         string
 	ReasonString            string
 	CorrelationData         []byte
-	AuthData                []byte
+	AuthData                []byte   `json:"-"` // may be a secret
 	SubscriptionIDs         []uint32 // each 1 to 268,435,455; more than one only in PUBLISH
 	User                    []UserProperty
 }
@@ -62,11 +62,10 @@ func (p *Properties) Reset() {
 
 // Clone returns a copy that shares no memory with p.
 func (p *Properties) Clone() Properties {
-	c := *p
 	if p.Present == 0 {
-		c.User, c.SubscriptionIDs = nil, nil
-		return c
+		return Properties{}
 	}
+	c := *p
 	c.ContentType = strings.Clone(p.ContentType)
 	c.ResponseTopic = strings.Clone(p.ResponseTopic)
 	c.AssignedClientID = strings.Clone(p.AssignedClientID)
@@ -77,8 +76,8 @@ func (p *Properties) Clone() Properties {
 	c.CorrelationData = cloneBytes(p.CorrelationData)
 	c.AuthData = cloneBytes(p.AuthData)
 	c.SubscriptionIDs = append([]uint32(nil), p.SubscriptionIDs...)
-	c.User = make([]UserProperty, len(p.User))
-	for i, u := range p.User {
+	c.User = append([]UserProperty(nil), p.User...)
+	for i, u := range c.User {
 		c.User[i] = UserProperty{strings.Clone(u.Key), strings.Clone(u.Value)}
 	}
 	return c

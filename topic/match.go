@@ -14,7 +14,7 @@ func startsWithWildcard(s string) bool { return s != "" && (s[0] == '+' || s[0] 
 // Matches reports whether the filter matches the name. A wildcard in the first level does not match a name that starts
 // with '$' [MQTT-4.7.2-1]. '#' stands for any number of levels, none included: "a/#" matches "a" (MQTT 5 §4.7.1.2).
 func (f Filter) Matches(n Name) bool {
-	if n == "" || n[0] == '$' && startsWithWildcard(string(f)) {
+	if f == "" || n == "" || n[0] == '$' && startsWithWildcard(string(f)) {
 		return false
 	}
 	return covers(string(f), string(n))
@@ -22,8 +22,11 @@ func (f Filter) Matches(n Name) bool {
 
 // Covers reports whether every name that g matches is matched by f, too. It is exact.
 func (f Filter) Covers(g Filter) bool {
-	if g == "" || g[0] == '$' && startsWithWildcard(string(f)) {
+	if f == "" || g == "" || g[0] == '$' && startsWithWildcard(string(f)) {
 		return false
+	}
+	if g == "#" {
+		return f == "#" || f == "+/#" // a name has at least one level, so these two match the same names
 	}
 	return covers(string(f), string(g))
 }
