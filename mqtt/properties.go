@@ -113,11 +113,18 @@ func (p *Properties) Append(dst []byte, t PacketType) ([]byte, error) {
 
 // parse reads the Property Length and the properties of a packet of type t [MQTT-2.2.2-1].
 func (p *Properties) parse(d *decoder, t PacketType) {
-	p.Reset()
+	if p.Present != 0 {
+		p.Reset()
+	}
 	if len(d.b) > 0 && d.b[0] == 0 {
 		d.b = d.b[1:]
 		return
 	}
+	p.parseSome(d, t)
+}
+
+// parseSome is parse for a Property Length that is not 0.
+func (p *Properties) parseSome(d *decoder, t PacketType) {
 	n := int(d.varint("Property Length"))
 	inner := decoder{b: d.take(n, "properties"), v: d.v}
 	p.parseEach(&inner, t)
