@@ -258,3 +258,6 @@ func clonePacket(p Packet) Packet {
 	}
 	return nil
 }
+
+// diffPackets tells how two packets differ; it is empty when they do not.
+func diffPackets(a, b Packet) string { return cmp.Diff(a, b, samePacket...) }

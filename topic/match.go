@@ -2,9 +2,6 @@ package topic
 
 import "strings"
 
-// cutLevel splits off the first level. more is false when there is no separator.
-func cutLevel(s string) (level, rest string, more bool) { return strings.Cut(s, "/") }
-
 // HasWildcard reports whether the filter has a wildcard character.
 func (f Filter) HasWildcard() bool { return strings.ContainsAny(string(f), "+#") }
 
@@ -31,24 +28,29 @@ func (f Filter) Covers(g Filter) bool {
 	return covers(string(f), string(g))
 }
 
-// covers compares level by level. The levels of s may themselves be wildcards, which only the same or a wider
-// wildcard of f covers; for a name there are none.
+// covers compares level by level; i and j are where the current levels of f and s start. The levels of s may
+// themselves be wildcards, which only the same or a wider wildcard of f covers; a name has none.
 func covers(f, s string) bool {
-	for {
-		fl, fRest, fMore := cutLevel(f)
-		sl, sRest, sMore := cutLevel(s)
+	for i, j := 0, 0; ; i, j = i+1, j+1 {
+		if i < len(f) && f[i] == '#' {
+			return true
+		}
+		if i < len(f) && f[i] == '+' {
+			if j < len(s) && s[j] == '#' {
+				return false
+			}
+			for i++; j < len(s) && s[j] != '/'; j++ {
+			}
+		} else {
+			for i < len(f) && j < len(s) && f[i] == s[j] && f[i] != '/' {
+				i, j = i+1, j+1
+			}
+		}
 		switch {
-		case fl == "#":
-			return true
-		case sl == "#", fl != "+" && fl != sl:
-			return false
-		case !fMore && !sMore:
-			return true
-		case !sMore:
-			return fRest == "#" // "a/#" matches "a"
-		case !fMore:
+		case j == len(s):
+			return i == len(f) || f[i:] == "/#" // "a/#" matches "a"
+		case i == len(f) || f[i] != '/' || s[j] != '/':
 			return false
 		}
-		f, s = fRest, sRest
 	}
 }
