@@ -18,12 +18,13 @@ type app struct {
 	stdout io.Writer // results only
 	stderr io.Writer // everything else
 	getenv func(string) string
-	serve  serveFunc // nil in a build without the broker
+	serve  serveFunc // runs a plan of the serve command
 	colour bool      // colours on stderr; set once --color is known
 }
 
 func main() {
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, serve: runBroker}
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	a.serve = a.runBroker
 	os.Exit(int(a.main(os.Args[1:])))
 }
 

@@ -14,9 +14,6 @@ import (
 // changed while it runs.
 type serveFunc func(ctx context.Context, plan *config.Plan, log *slog.Logger, level *slog.LevelVar) error
 
-// runBroker is nil as long as no broker is linked in.
-var runBroker serveFunc
-
 type serveCommand struct {
 	Config string   `placeholder:"FILE" env:"SEALMQ_CONFIG" help:"Configuration file."`
 	Data   string   `placeholder:"DIR" env:"SEALMQ_DATA" help:"Folder for durable state, instead of the configured one."`
@@ -32,9 +29,6 @@ func (c *serveCommand) Run(ctx context.Context, a *app) error {
 	plan, err := config.FromFlags(config.Flags{Config: c.Config, Data: c.Data, Listen: c.Listen, Dev: c.Dev})
 	if err != nil {
 		return configError(c.Config, err)
-	}
-	if a.serve == nil {
-		return &failure{exitFailed, "cannot serve", "this build has no broker", "", nil}
 	}
 	for _, n := range plan.Notes() {
 		a.note(n)

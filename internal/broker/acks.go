@@ -18,13 +18,13 @@ type ackFIFO struct {
 }
 
 type slot struct {
-	kind    mqtt.PacketType
-	closes  bool // sending it ends a message counted in open
-	code    mqtt.ReasonCode
-	pid     mqtt.PacketID
-	waits   int32
-	size    int32
-	why     string
+	kind   mqtt.PacketType
+	closes bool // sending it ends a message counted in open
+	code   mqtt.ReasonCode
+	pid    mqtt.PacketID
+	waits  int32
+	size   int32
+	why    string
 }
 
 // begin opens a slot that waits for one complete call. closes says that sending it ends a message counted against the

@@ -28,21 +28,21 @@ type clientSession struct {
 	durable atomic.Bool
 	shared  atomic.Int32
 
-	mu        sync.Mutex
-	principal *identity.Principal
-	version   mqtt.Version
-	state     *session.Session
-	conn      *conn
-	epoch     uint64 // counts bindings; what was started under an older one is void
-	subs      map[string]store.Subscription
-	will      *will
-	expiry    uint32 // Session Expiry Interval, seconds
-	expiresAt int64  // Unix nanoseconds; 0 while online or when it never ends
-	held      []heldAck
-	counted   int64 // bytes of state.Bytes that are in Broker.queuedBytes
-	ended     bool
-	fullLogged bool         // the full queue was logged once
-	shrunk    chan struct{} // closed when the queue has become short; nil when nobody waits
+	mu         sync.Mutex
+	principal  *identity.Principal
+	version    mqtt.Version
+	state      *session.Session
+	conn       *conn
+	epoch      uint64 // counts bindings; what was started under an older one is void
+	subs       map[string]store.Subscription
+	will       *will
+	expiry     uint32 // Session Expiry Interval, seconds
+	expiresAt  int64  // Unix nanoseconds; 0 while online or when it never ends
+	held       []heldAck
+	counted    int64 // bytes of state.Bytes that are in Broker.queuedBytes
+	ended      bool
+	fullLogged bool          // the full queue was logged once
+	shrunk     chan struct{} // closed when the queue has become short; nil when nobody waits
 }
 
 // heldAck is a publisher's acknowledgement that waits until this session, which is online and above its limit, has

@@ -32,9 +32,9 @@ type conn struct {
 	session     *clientSession
 	method      string // Authentication Method
 	keepAlive   time.Duration
-	maxPacket   uint32 // the client's Maximum Packet Size [MQTT-3.1.2-24]
-	problemInfo bool   // Reason Strings and User Properties are welcome [MQTT-3.1.2-29]
-	quota       int    // the client's Receive Maximum
+	maxPacket   uint32                        // the client's Maximum Packet Size [MQTT-3.1.2-24]
+	problemInfo bool                          // Reason Strings and User Properties are welcome [MQTT-3.1.2-29]
+	quota       int                           // the client's Receive Maximum
 	next        func([]byte) identity.Verdict // enhanced authentication under way
 	connect     *mqtt.Connect                 // kept while enhanced authentication is under way
 

@@ -60,13 +60,13 @@ func (b *Broker) route(w *work, src source, p *mqtt.Publish, extra *store.Batch)
 
 // delivery is one message on its way to its receivers.
 type delivery struct {
-	b     *Broker
-	w     *work
-	src   source
-	p     *mqtt.Publish
-	msg   *message.Message // made when the first receiver or the store needs it
-	body  store.BodyID     // given when the first row needs it
-	batch *store.Batch     // made when the first row is added
+	b      *Broker
+	w      *work
+	src    source
+	p      *mqtt.Publish
+	msg    *message.Message // made when the first receiver or the store needs it
+	body   store.BodyID     // given when the first row needs it
+	batch  *store.Batch     // made when the first row is added
 	waits  bool
 	moves  bool     // every row is a body of its own, moved from a group's queue
 	queued []*group // groups whose own queue took the message

@@ -22,8 +22,12 @@ func (c *conn) handlePublish(w *work, h mqtt.Header, body []byte, size int) erro
 	if err := c.resolveAlias(p); err != nil {
 		return err
 	}
-	if topic.Levels(p.Topic) > c.b.settings().TopicLevels {
+	set := c.b.settings()
+	if topic.Levels(p.Topic) > set.TopicLevels {
 		return refuse(errTooDeep, "", "publish")
+	}
+	if limit := set.MessageExpiryMax; limit != neverExpires && (!p.Properties.Has(mqtt.PropMessageExpiry) || p.Properties.MessageExpiry > limit) {
+		p.Properties.SetMessageExpiry(limit)
 	}
 	switch p.QoS {
 	case mqtt.AtMostOnce:
@@ -167,16 +171,13 @@ func (c *conn) open() error {
 	n := c.acks.counted(1)
 	limit := int(c.b.settings().ReceiveMaximum)
 	if c.version < mqtt.V5 {
-		limit = maxUnackedV3
+		limit = c.b.settings().UnackedMessagesV3
 	}
 	if n > limit {
 		return errTooManyOpen
 	}
 	return nil
 }
-
-// maxUnackedV3 bounds the messages an MQTT 3 client may have open: each needs a Packet Identifier of its own.
-const maxUnackedV3 = 65535
 
 func (c *conn) begin(kind mqtt.PacketType, pid mqtt.PacketID, closes bool, size int) (uint64, error) {
 	number := c.acks.begin(kind, pid, closes, size)

@@ -38,7 +38,7 @@ func (b *bucket) take(n float64, now int64) time.Duration {
 
 func (r *rateLimiter) init(set *Settings, now int64) {
 	r.messages.init(set.PublishRate, float64(max(set.PublishBurst, 1)), now)
-	r.bytes.init(set.PublishBytesRate, 2*set.PublishBytesRate, now)
+	r.bytes.init(set.PublishBytesRate, set.PublishBytesBurst, now)
 }
 
 // maxPause is the longest pause in reading when there is no Keep Alive.

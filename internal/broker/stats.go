@@ -32,12 +32,12 @@ func (s *stats) sent(q mqtt.QoS, payload int) {
 
 // Snapshot is the broker's state in numbers, for metrics and administration.
 type Snapshot struct {
-	Clients, Sessions, Subscriptions, Retained                  int
-	RetainedBytes, QueuedBytes                                  int64
-	Connections, RefusedConnections, Connects, LoginsRefused    int64
-	PacketsReceived, BytesReceived, BytesSent                   int64
-	PublishReceived, PublishSent                                [3]int64
-	Dropped, Expired, QueueFull, Denied, DeniedDeliveries       int64
+	Clients, Sessions, Subscriptions, Retained                   int
+	RetainedBytes, QueuedBytes                                   int64
+	Connections, RefusedConnections, Connects, LoginsRefused     int64
+	PacketsReceived, BytesReceived, BytesSent                    int64
+	PublishReceived, PublishSent                                 [3]int64
+	Dropped, Expired, QueueFull, Denied, DeniedDeliveries        int64
 	RefusedPublishes, StoreErrors, Wills, Panics, ClosedByBroker int64
 }
 

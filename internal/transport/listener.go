@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// keepAlivePeriod is how often an idle TCP connection is probed, so that the sockets of clients that vanished are freed
+// keepAlive says how often an idle TCP connection is probed, so that the sockets of clients that vanished are freed
 // even when they asked for no MQTT Keep Alive.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 20 * time.Second, Count: 3}
 
@@ -23,17 +23,20 @@ type Listener struct {
 // ErrNotLoopback says that a plain listener would be reachable from other machines.
 var ErrNotLoopback = errors.New("plain listener is reachable from other machines")
 
-// Listen opens a plain TCP listener on address, "host:port". With loopbackOnly every address of the host must be a
-// loopback address; otherwise ErrNotLoopback. A port in use is a *BusyError that names the process, if the kernel shows it.
-func Listen(ctx context.Context, address string, loopbackOnly bool) (*Listener, error) {
-	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
-	l, err := lc.Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", address, busy(address, err))
+// ListenLoopback opens a plain TCP listener that only this machine can reach; any other address is ErrNotLoopback. Port
+// 0 picks a free one. A port in use is a *BusyError that names the process, if the kernel shows it.
+func ListenLoopback(ctx context.Context, address netip.AddrPort) (*Listener, error) {
+	if !address.Addr().Unmap().IsLoopback() {
+		return nil, fmt.Errorf("listen on %s: %w", address, ErrNotLoopback)
 	}
-	t := l.(*net.TCPListener)
-	if loopbackOnly && !Loopback(t.Addr()) {
-		_ = t.Close()
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
+	l, err := lc.Listen(ctx, "tcp", address.String())
+	if err != nil {
+		return nil, Busy(address, err)
+	}
+	t, ok := l.(*net.TCPListener)
+	if !ok || !Loopback(l.Addr()) {
+		_ = l.Close()
 		return nil, fmt.Errorf("listen on %s: %w", address, ErrNotLoopback)
 	}
 	return &Listener{inner: t}, nil
