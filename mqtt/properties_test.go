@@ -1,12 +1,10 @@
-package mqtt_test
+package mqtt
 
 import (
 	"errors"
 	"reflect"
 	"strings"
 	"testing"
-
-	. "github.com/sealmq/sealmq/mqtt"
 )
 
 // propertyValue is a legal value of each property, in wire form.

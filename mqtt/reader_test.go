@@ -1,4 +1,4 @@
-package mqtt_test
+package mqtt
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	. "github.com/sealmq/sealmq/mqtt"
 )
 
 // TestReader reads all samples of a version as one stream; the Reader learns the version from the CONNECT.
