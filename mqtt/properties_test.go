@@ -171,3 +171,19 @@ func TestSetters(t *testing.T) {
 		}
 	}
 }
+
+// TestResetForgets: User Properties of an earlier packet must not keep that packet's buffer alive.
+func TestResetForgets(t *testing.T) {
+	for name, forget := range map[string]func(p *Properties){
+		"reset":  (*Properties).Reset,
+		"remove": func(p *Properties) { p.Remove(PropUser) },
+	} {
+		p := props(messageProperties)
+		forget(&p)
+		for _, u := range p.User[:cap(p.User)] {
+			if u != (UserProperty{}) {
+				t.Errorf("%s keeps %q", name, u)
+			}
+		}
+	}
+}

@@ -61,3 +61,24 @@ func TestReaderCut(t *testing.T) {
 		t.Errorf("empty stream: %v", err)
 	}
 }
+
+// TestReaderRoom receives a large packet byte by byte and watches how much room the Reader makes for the rest.
+func TestReaderRoom(t *testing.T) {
+	b := mustAppend(t, &Publish{Topic: "a", Payload: make([]byte, 100_000)}, V311)
+	received := 0
+	r := readFunc(func(p []byte) (int, error) {
+		if len(p) > max(readerChunk, received) {
+			t.Fatalf("room for %d bytes after %d were received", len(p), received)
+		}
+		p[0] = b[received]
+		received++
+		return 1, nil
+	})
+	if _, err := NewReader(r, V311, 0).ReadPacket(); err != nil || received != len(b) {
+		t.Errorf("%d bytes received, %v", received, err)
+	}
+}
+
+type readFunc func(p []byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
