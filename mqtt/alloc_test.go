@@ -1,12 +1,10 @@
-package mqtt_test
+package mqtt
 
 import (
 	"bytes"
 	"runtime"
 	"strings"
 	"testing"
-
-	. "github.com/sealmq/sealmq/mqtt"
 )
 
 // allocatedBy returns how many bytes f allocates, together with whatever else runs.

@@ -1,4 +1,4 @@
-package mqtt_test
+package mqtt
 
 import (
 	"encoding/json"
@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-
-	. "github.com/sealmq/sealmq/mqtt"
 )
 
 // TestAppendRefuses shows that what no receiver may accept is not written, and that dst comes back as it was.

@@ -1,9 +1,7 @@
-package mqtt_test
+package mqtt
 
 import (
 	"testing"
-
-	. "github.com/sealmq/sealmq/mqtt"
 )
 
 // benchmarkPublish parses and appends p, including the fixed header.

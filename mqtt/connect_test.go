@@ -1,10 +1,8 @@
-package mqtt_test
+package mqtt
 
 import (
 	"errors"
 	"testing"
-
-	. "github.com/sealmq/sealmq/mqtt"
 )
 
 // TestConnect31MissingCredentials: the Remaining Length of a 3.1 CONNECT takes precedence over its flags.

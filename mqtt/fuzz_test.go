@@ -1,4 +1,4 @@
-package mqtt_test
+package mqtt
 
 import (
 	"bytes"
@@ -8,7 +8,6 @@ import (
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
-	. "github.com/sealmq/sealmq/mqtt"
 )
 
 // addSamples seeds f with every sample of every version and with every malformed packet.

@@ -1,11 +1,9 @@
-package mqtt_test
+package mqtt
 
 import (
 	"bytes"
 	"errors"
 	"testing"
-
-	. "github.com/sealmq/sealmq/mqtt"
 )
 
 // TestHeaderLengths walks the table of Remaining Lengths in MQTT 5 §1.5.5.

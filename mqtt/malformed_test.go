@@ -1,11 +1,9 @@
-package mqtt_test
+package mqtt
 
 import (
 	"errors"
 	"strings"
 	"testing"
-
-	. "github.com/sealmq/sealmq/mqtt"
 )
 
 // malformed is a packet that is wrong in exactly one way.

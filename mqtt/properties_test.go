@@ -1,12 +1,10 @@
-package mqtt_test
+package mqtt
 
 import (
 	"errors"
 	"reflect"
 	"strings"
 	"testing"
-
-	. "github.com/sealmq/sealmq/mqtt"
 )
 
 // propertyValue is a legal value of each property, in wire form.
@@ -169,6 +167,22 @@ func TestSetters(t *testing.T) {
 			out, err := p.Append(nil, typ)
 			if want := string([]byte{byte(id)}) + propertyValue[id]; err != nil || string(out) != want {
 				t.Errorf("%s: % x, %v; want % x", id, out, err, want)
+			}
+		}
+	}
+}
+
+// TestResetForgets: User Properties of an earlier packet must not keep that packet's buffer alive.
+func TestResetForgets(t *testing.T) {
+	for name, forget := range map[string]func(p *Properties){
+		"reset":  (*Properties).Reset,
+		"remove": func(p *Properties) { p.Remove(PropUser) },
+	} {
+		p := props(messageProperties)
+		forget(&p)
+		for _, u := range p.User[:cap(p.User)] {
+			if u != (UserProperty{}) {
+				t.Errorf("%s keeps %q", name, u)
 			}
 		}
 	}

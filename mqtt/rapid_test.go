@@ -1,10 +1,9 @@
-package mqtt_test
+package mqtt
 
 import (
 	"strings"
 	"testing"
 
-	. "github.com/sealmq/sealmq/mqtt"
 	"pgregory.net/rapid"
 )
 

@@ -1,4 +1,4 @@
-package mqtt_test
+package mqtt
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	. "github.com/sealmq/sealmq/mqtt"
 )
 
 // TestReader reads all samples of a version as one stream; the Reader learns the version from the CONNECT.
@@ -62,3 +61,24 @@ func TestReaderCut(t *testing.T) {
 		t.Errorf("empty stream: %v", err)
 	}
 }
+
+// TestReaderRoom receives a large packet byte by byte and watches how much room the Reader makes for the rest.
+func TestReaderRoom(t *testing.T) {
+	b := mustAppend(t, &Publish{Topic: "a", Payload: make([]byte, 100_000)}, V311)
+	received := 0
+	r := readFunc(func(p []byte) (int, error) {
+		if len(p) > max(readerChunk, received) {
+			t.Fatalf("room for %d bytes after %d were received", len(p), received)
+		}
+		p[0] = b[received]
+		received++
+		return 1, nil
+	})
+	if _, err := NewReader(r, V311, 0).ReadPacket(); err != nil || received != len(b) {
+		t.Errorf("%d bytes received, %v", received, err)
+	}
+}
+
+type readFunc func(p []byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }

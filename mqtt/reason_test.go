@@ -1,9 +1,7 @@
-package mqtt_test
+package mqtt
 
 import (
 	"testing"
-
-	. "github.com/sealmq/sealmq/mqtt"
 )
 
 // TestReasonCodesPerPacket counts, for each packet, the codes of its own table in the standard (tables 3-1, 3-4 to

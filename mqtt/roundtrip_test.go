@@ -1,4 +1,4 @@
-package mqtt_test
+package mqtt
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	. "github.com/sealmq/sealmq/mqtt"
 )
 
 // samePacket compares packets by their fields. An empty slice is as good as none; CredentialPrefix is derived.
@@ -177,6 +176,11 @@ func TestFlags(t *testing.T) {
 				_, _, err := ParseHeader([]byte{byte(typ)<<4 | flags}, v)
 				if (err == nil) != want {
 					t.Errorf("%s %s flags %x: %v", v, typ, flags, err)
+				}
+				if p := New(typ); p != nil && err != nil && typ != TypeAuth {
+					if direct := p.Parse(v, flags, nil); direct == nil || direct.Error() != err.Error() {
+						t.Errorf("%s %s flags %x: header refused with %v, packet with %v", v, typ, flags, err, direct)
+					}
 				}
 			}
 		}

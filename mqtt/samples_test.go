@@ -1,9 +1,7 @@
-package mqtt_test
+package mqtt
 
 import (
 	"strings"
-
-	. "github.com/sealmq/sealmq/mqtt"
 )
 
 // versions are all versions a packet can be in.

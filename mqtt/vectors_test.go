@@ -1,4 +1,4 @@
-package mqtt_test
+package mqtt
 
 import (
 	"bytes"
@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	. "github.com/sealmq/sealmq/mqtt"
 )
 
 var updateVectors = flag.Bool("update-vectors", false, "write vectors/mqtt from the tables of this package")

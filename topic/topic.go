@@ -30,7 +30,7 @@ const (
 // Levels returns the number of levels of a name or filter, which is the number of separators plus one.
 func Levels(s string) int { return strings.Count(s, "/") + 1 }
 
-// ParseName checks that s is a Topic Name [MQTT-4.7.1-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2].
+// ParseName checks that s is a Topic Name [MQTT-4.7.0-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2] [MQTT-4.7.3-3].
 func ParseName(s string) (Name, error) {
 	if err := checkCommon(InvalidName, s); err != nil {
 		return "", err
