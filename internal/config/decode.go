@@ -12,6 +12,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
+
+	"github.com/sealmq/sealmq/topic"
 )
 
 const (
@@ -419,12 +421,30 @@ func (d *decoder) filters(n *yaml.Node, path string, to *[]Rule) {
 		if !ok {
 			continue
 		}
-		if err := checkFilter(s); err != nil {
-			d.report(e, path, fmt.Sprintf("%s is not a topic filter: %v", quote(s), err), "")
+		f, why := parseFilter(s)
+		if why != "" {
+			d.report(e, path, fmt.Sprintf("%s is not a topic filter: %s", quote(s), why), "")
 			continue
 		}
-		*to = append(*to, Rule{Filter: s, File: d.name, Line: e.Line})
+		*to = append(*to, Rule{Filter: f, File: d.name, Line: e.Line})
 		d.rules[path] = append(d.rules[path], e)
 	}
 	d.origin(path, n)
+}
+
+// parseFilter says why s is not a filter for a rule. Control characters are refused: nobody means them, and rules
+// appear in logs.
+func parseFilter(s string) (f topic.Filter, why string) {
+	if strings.ContainsFunc(s, isControl) {
+		return "", "it contains a control character"
+	}
+	f, err := topic.ParseFilter(s)
+	var wrong *topic.Error
+	switch {
+	case errors.As(err, &wrong):
+		return "", wrong.Text
+	case err != nil:
+		return "", err.Error()
+	}
+	return f, ""
 }
