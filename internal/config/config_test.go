@@ -203,6 +203,26 @@ func TestProblemsAreBounded(t *testing.T) {
 	}
 }
 
+// TestHostileFiles: files made to be slow, deep or large are refused with a bounded report.
+func TestHostileFiles(t *testing.T) {
+	for _, text := range []string{
+		"a: " + strings.Repeat("[", maxFile), strings.Repeat("a: ", 100_000), strings.Repeat("a: 1\n", 50_000),
+		strings.Repeat("- ", 100_000), strings.Repeat("? ", 100_000), strings.Repeat("&a ", 50_000),
+		strings.Repeat("{a,", 100_000), strings.Repeat("k: !!a b\n", 20_000), strings.Repeat("#\n", 100_000),
+		"version: 1\n" + strings.Repeat("k", 500_000) + ": 1\n", "version: 1\nnode: {name: " + strings.Repeat("x", 500_000) + "}\n",
+	} {
+		_, err := Parse("f", []byte(text))
+		var invalid *Invalid
+		if !errors.As(err, &invalid) {
+			t.Errorf("%.10q…: %v", text, err)
+			continue
+		}
+		if n := len(invalid.Report()); n > maxProblems*1000 {
+			t.Errorf("%.10q…: a report of %d bytes", text, n)
+		}
+	}
+}
+
 // TestMisspeltSecretIsNotShown: the value under an unknown key never reaches the report.
 func TestMisspeltSecretIsNotShown(t *testing.T) {
 	for _, text := range []string{

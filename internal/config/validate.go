@@ -34,8 +34,12 @@ func (c *Config) check(d *decoder) {
 	c.ACL.Subscribe.check(d, "acl.subscribe", c.Limits.TopicLevels)
 }
 
-// conflict reports a problem between keys at the first of them that was set.
+// conflict reports a problem between keys at the first of them that was set. When one of them is already reported, it
+// has its default instead of what was meant, and there is nothing to say about it.
 func (d *decoder) conflict(message, hint string, paths ...string) {
+	if slices.ContainsFunc(paths, func(p string) bool { return d.broken[p] }) {
+		return
+	}
 	for _, p := range paths {
 		if n := d.nodes[p]; n != nil {
 			d.add(n.Line, n.Column, p, message, hint)
@@ -150,7 +154,7 @@ func (c *Config) checkListeners(d *decoder) {
 		}
 		if l.MaxPacket > c.Limits.Packet || l.MaxPacket < c.Limits.ConnectPacket && c.Limits.ConnectPacket <= c.Limits.Packet {
 			d.conflict(fmt.Sprintf("%s: %v is not between limits.connect_packet (%v) and limits.packet (%v)", at("max_packet"),
-				l.MaxPacket, c.Limits.ConnectPacket, c.Limits.Packet), "", at("max_packet"), "limits.packet")
+				l.MaxPacket, c.Limits.ConnectPacket, c.Limits.Packet), "", at("max_packet"), "limits.packet", "limits.connect_packet")
 		}
 		if !l.Bind.IsValid() {
 			continue
