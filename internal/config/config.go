@@ -9,6 +9,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"github.com/sealmq/sealmq/topic"
 )
 
 // Config is the effective configuration. It is complete and consistent when Parse, Load or a Plan hands it out; nobody
@@ -66,7 +68,7 @@ type Rules struct {
 
 // Rule is one Topic Filter together with its place, so that a refusal can name what decided.
 type Rule struct {
-	Filter string
+	Filter topic.Filter
 	File   string // as named by the user; "" for a built-in rule
 	Line   int    // 1-based; 0 for a built-in rule
 }

@@ -31,10 +31,14 @@ type decoder struct {
 	element  string                  // what stands between the brackets of listeners[]
 	nodes    map[string]*yaml.Node   // value node of every key that was set, by full path
 	rules    map[string][]*yaml.Node // value nodes of the elements of lists of filters
+	broken   map[string]bool         // keys whose value was reported, by full path
 }
 
 func newDecoder(name string) *decoder {
-	d := &decoder{name: name, dir: filepath.Dir(name), nodes: map[string]*yaml.Node{}, rules: map[string][]*yaml.Node{}}
+	d := &decoder{
+		name: name, dir: filepath.Dir(name),
+		nodes: map[string]*yaml.Node{}, rules: map[string][]*yaml.Node{}, broken: map[string]bool{},
+	}
 	if abs, err := filepath.Abs(d.dir); err == nil { // without a working directory paths stay relative, which is right too
 		d.dir = abs
 	}
@@ -52,6 +56,7 @@ func (d *decoder) origin(path string, n *yaml.Node) { d.nodes[d.label(path)] = n
 // report adds a problem with the value of the key path.
 func (d *decoder) report(n *yaml.Node, path, message, hint string) {
 	path = d.label(path)
+	d.broken[path] = true
 	d.add(n.Line, n.Column, path, path+": "+message, hint)
 }
 
@@ -332,99 +337,4 @@ func unknownHint(path, written string) string {
 		return "did you mean " + strconv.Quote(w) + "?"
 	}
 	return ""
-}
-
-// listeners reads the list of listeners.
-func (d *decoder) listeners(n *yaml.Node) []Listener {
-	const path = "listeners"
-	d.nodes[path] = n
-	switch {
-	case !d.plain(n, path):
-		return nil
-	case n.Kind != yaml.SequenceNode:
-		d.report(n, path, "not a list", `write each listener as: - {name: local, bind: "127.0.0.1:1883"}`)
-		return nil
-	case len(n.Content) == 0:
-		d.report(n, path, "an empty list: nobody could connect", "remove the key to get the default listener")
-		return nil
-	case len(n.Content) > maxListeners:
-		d.report(n, path, fmt.Sprintf("more than %d listeners", maxListeners), "")
-		return nil
-	}
-	list := make([]Listener, 0, len(n.Content))
-	lines := map[string]int{}
-	for i, e := range n.Content {
-		d.element = strconv.Itoa(i)
-		if !d.section(e, "listeners[]") {
-			continue
-		}
-		if s := valueOf(e, "name"); nameForm.MatchString(s) {
-			if first, twice := lines[s]; twice {
-				d.add(e.Line, e.Column, path, fmt.Sprintf("two listeners are named %s, the first on line %d", s, first), "")
-				continue
-			}
-			d.element, lines[s] = s, e.Line
-		}
-		l := Listener{}
-		for _, f := range listenerKeys {
-			f.reset(&l)
-		}
-		mapping(d, e, "listeners[]", listenerKeys, &l, nil)
-		for _, required := range []string{"name", "bind"} {
-			if !has(e, required) {
-				d.report(e, "listeners[]", "the key "+required+" is missing", "")
-			}
-		}
-		list = append(list, l)
-	}
-	d.element = ""
-	return list
-}
-
-// has reports whether a mapping gives the key, with whatever value.
-func has(n *yaml.Node, key string) bool {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return true
-		}
-	}
-	return false
-}
-
-// valueOf looks a scalar up in a mapping; "" when it is absent or not a scalar.
-func valueOf(n *yaml.Node, key string) string {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key && n.Content[i+1].Kind == yaml.ScalarNode {
-			return n.Content[i+1].Value
-		}
-	}
-	return ""
-}
-
-// filters reads a list of Topic Filters.
-func (d *decoder) filters(n *yaml.Node, path string, to *[]Rule) {
-	switch {
-	case !d.plain(n, path):
-		return
-	case n.Kind != yaml.SequenceNode:
-		d.report(n, path, "not a list", `write it as: ["sensors/#", "lamp/+"]`)
-		return
-	case len(n.Content) > maxRules:
-		d.report(n, path, fmt.Sprintf("more than %d filters", maxRules), "")
-		return
-	}
-	*to = make([]Rule, 0, len(n.Content))
-	for _, e := range n.Content {
-		s, ok := d.text(e, path)
-		if !ok {
-			continue
-		}
-		if err := checkFilter(s); err != nil {
-			d.report(e, path, fmt.Sprintf("%s is not a topic filter: %v", quote(s), err), "")
-			continue
-		}
-		*to = append(*to, Rule{Filter: s, File: d.name, Line: e.Line})
-		d.rules[path] = append(d.rules[path], e)
-	}
-	d.origin(path, n)
 }

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/sealmq/sealmq/topic"
 )
 
 const (
@@ -37,8 +39,8 @@ var aclKeys = []field[Config]{
 	filters("acl.publish.deny", func(c *Config) *[]Rule { return &c.ACL.Publish.Deny }, nil,
 		"Topics that may not be published to; wins over allow."),
 	filters("acl.subscribe.allow", func(c *Config) *[]Rule { return &c.ACL.Subscribe.Allow }, []string{"#"},
-		"Topics that may be subscribed to and received. A # does not cover $SYS. Once acl is given, the "+
-			"default is []."),
+		"Topics that may be subscribed to and received; a subscription must lie within one of the filters. A # does not "+
+			"cover $SYS. Once acl is given, the default is []."),
 	filters("acl.subscribe.deny", func(c *Config) *[]Rule { return &c.ACL.Subscribe.Deny }, nil,
 		"Topics that may not be subscribed to or received; wins over allow."),
 }
@@ -66,7 +68,8 @@ var connectionLimits = []field[Config]{
 }
 
 var messageLimits = []field[Config]{
-	bounded(counts, "limits.topic_levels", func(c *Config) *int { return &c.Limits.TopicLevels }, 128, 1, 128,
+	bounded(counts, "limits.topic_levels", func(c *Config) *int { return &c.Limits.TopicLevels },
+		topic.MaxLevels, 1, topic.MaxLevels,
 		"Levels of a Topic Name or Topic Filter."),
 	bounded(counts, "limits.topic_alias_maximum", func(c *Config) *int { return &c.Limits.TopicAliasMaximum },
 		64, 0, 65535, "Topic Aliases that an MQTT 5 client may use; 0 forbids them."),

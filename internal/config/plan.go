@@ -67,7 +67,7 @@ storage: {engine: memory}
 // reading it.
 func FromFlags(f Flags) (*Plan, error) {
 	if f.Dev && f.Config != "" {
-		return nil, &FlagError{"--dev", "it brings its own settings and cannot be used with --config", "leave one of the two out"}
+		return nil, &FlagError{"--dev", "it brings its own settings and cannot be used with --config or SEALMQ_CONFIG", "leave one of the two out"}
 	}
 	c, d, preset, err := f.base()
 	if err != nil {

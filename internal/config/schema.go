@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/sealmq/sealmq/topic"
 )
 
 // Key describes one key of the file for people: the reference and "config show" are made of it.
@@ -213,13 +215,13 @@ func filters[T any](path string, at func(*T) *[]Rule, def []string, doc string, 
 	f.reset = func(t *T) {
 		*at(t) = nil
 		for _, s := range def {
-			*at(t) = append(*at(t), Rule{Filter: s})
+			*at(t) = append(*at(t), Rule{Filter: topic.Filter(s)})
 		}
 	}
 	f.show = func(t *T) string {
 		texts := make([]string, len(*at(t)))
 		for i, r := range *at(t) {
-			texts[i] = r.Filter
+			texts[i] = string(r.Filter)
 		}
 		return flow(texts)
 	}

@@ -5,7 +5,10 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/sealmq/sealmq/topic"
 )
 
 // complete gives listener values that are not set the values they inherit.
@@ -27,12 +30,16 @@ func (c *Config) check(d *decoder) {
 	c.checkIntervals(d)
 	c.checkNoEffect(d)
 	c.checkListeners(d)
-	c.ACL.Publish.check(d, "acl.publish")
-	c.ACL.Subscribe.check(d, "acl.subscribe")
+	c.ACL.Publish.check(d, "acl.publish", c.Limits.TopicLevels)
+	c.ACL.Subscribe.check(d, "acl.subscribe", c.Limits.TopicLevels)
 }
 
-// conflict reports a problem between keys at the first of them that was set.
+// conflict reports a problem between keys at the first of them that was set. When one of them is already reported, it
+// has its default instead of what was meant, and there is nothing to say about it.
 func (d *decoder) conflict(message, hint string, paths ...string) {
+	if slices.ContainsFunc(paths, func(p string) bool { return d.broken[p] }) {
+		return
+	}
 	for _, p := range paths {
 		if n := d.nodes[p]; n != nil {
 			d.add(n.Line, n.Column, p, message, hint)
@@ -147,7 +154,7 @@ func (c *Config) checkListeners(d *decoder) {
 		}
 		if l.MaxPacket > c.Limits.Packet || l.MaxPacket < c.Limits.ConnectPacket && c.Limits.ConnectPacket <= c.Limits.Packet {
 			d.conflict(fmt.Sprintf("%s: %v is not between limits.connect_packet (%v) and limits.packet (%v)", at("max_packet"),
-				l.MaxPacket, c.Limits.ConnectPacket, c.Limits.Packet), "", at("max_packet"), "limits.packet")
+				l.MaxPacket, c.Limits.ConnectPacket, c.Limits.Packet), "", at("max_packet"), "limits.packet", "limits.connect_packet")
 		}
 		if !l.Bind.IsValid() {
 			continue
@@ -188,39 +195,53 @@ func overlap(a, b netip.AddrPort) bool {
 }
 
 // check refuses rules that can never decide anything: whoever wrote them believes in an effect that is not there.
-func (r *Rules) check(d *decoder, path string) {
+// levels is the deepest topic there can be.
+func (r *Rules) check(d *decoder, path string, levels int) {
 	for i, rule := range r.Allow {
-		if j := slices.IndexFunc(r.Deny, func(x Rule) bool { return covers(x.Filter, rule.Filter) }); j >= 0 {
-			d.unused(path+".allow", i, rule, r.Deny[j], "it is denied")
+		if j := slices.IndexFunc(r.Deny, func(x Rule) bool { return x.Filter.Covers(rule.Filter) }); j >= 0 {
+			d.unused(path+".allow", i, rule, "it is denied by "+r.Deny[j].where())
 			continue
 		}
-		d.covered(path+".allow", r.Allow, i)
+		d.covered(path+".allow", r.Allow, i, levels)
 	}
 	for i := range r.Deny {
-		d.covered(path+".deny", r.Deny, i)
+		d.covered(path+".deny", r.Deny, i, levels)
 	}
 }
 
-// covered reports rule i when another rule of the same list says the same or more.
-func (d *decoder) covered(path string, list []Rule, i int) {
+// covered reports rule i when another rule of the same list says the same or more, or no topic is as deep.
+func (d *decoder) covered(path string, list []Rule, i, levels int) {
+	f := list[i].Filter
+	least := topic.Levels(string(f)) // of a topic that matches; "a/#" matches "a"
+	if strings.HasSuffix(string(f), "/#") {
+		least--
+	}
+	if least > levels {
+		d.unused(path, i, list[i], fmt.Sprintf("topics have at most %d levels (limits.topic_levels)", levels))
+		return
+	}
 	for j, other := range list {
-		if j == i || !covers(other.Filter, list[i].Filter) {
+		if j == i || !other.Filter.Covers(f) {
 			continue
 		}
-		if j > i && covers(list[i].Filter, other.Filter) {
+		if j > i && f.Covers(other.Filter) {
 			continue // equal: the later one is reported
 		}
-		d.unused(path, i, list[i], other, "it is covered")
+		d.unused(path, i, list[i], "it is covered by "+other.where())
 		return
 	}
 }
 
-// unused reports element i of the list at path.
-func (d *decoder) unused(path string, i int, rule, by Rule, how string) {
-	message := fmt.Sprintf("%s: %s can never decide: %s by %s", path, quote(rule.Filter), how, quote(by.Filter))
-	if by.Line > 0 {
-		message += fmt.Sprintf(" on line %d", by.Line)
+// where names a rule and its line.
+func (r *Rule) where() string {
+	if r.Line == 0 {
+		return quote(string(r.Filter))
 	}
+	return fmt.Sprintf("%s on line %d", quote(string(r.Filter)), r.Line)
+}
+
+// unused reports element i of the list at path.
+func (d *decoder) unused(path string, i int, rule Rule, because string) {
 	n := d.rules[path][i]
-	d.add(n.Line, n.Column, path, message, "remove it")
+	d.add(n.Line, n.Column, path, fmt.Sprintf("%s: %s can never decide: %s", path, quote(string(rule.Filter)), because), "remove it")
 }
