@@ -111,6 +111,12 @@ func (t *Tree) Bytes() int64 {
 // Match calls yield with each message that f matches, in a fixed order of the topics, until yield returns false. No
 // lock is held during yield, which may use the Tree.
 func (t *Tree) Match(f topic.Filter, yield func(*message.Message) bool) {
+	if !f.HasWildcard() {
+		if m := t.Get(string(f)); m != nil {
+			yield(m)
+		}
+		return
+	}
 	p := newPattern(string(f))
 	var buf [pageSize]*message.Message
 	for after, more := "", true; more; {

@@ -230,6 +230,13 @@ func TestPageIsBounded(t *testing.T) {
 	if page, _ := tree.MatchPage("z/+/none", "", 1); len(page) != 1 {
 		t.Errorf("%d messages", len(page))
 	}
+	// So is what lies behind the topics that start with "$".
+	for i := range n {
+		tree.Put(newMessage(fmt.Sprint("$SYS/", i), "x"))
+	}
+	if page, _ := tree.MatchPage("#", "", 1); len(page) != 1 {
+		t.Errorf("%d messages behind $SYS", len(page))
+	}
 }
 
 func TestMatchMayUseTheTree(t *testing.T) {
