@@ -7,7 +7,7 @@ import "github.com/sealmq/sealmq/mqtt"
 type Result[S comparable] struct {
 	// Targets has each subscriber with a matching plain filter exactly once, in no particular order.
 	Targets []Target[S]
-	// Shared has each matching shared subscription; one member of each gets the message [MQTT-4.8.2-4].
+	// Shared has each matching shared subscription; one member of each gets the message, MQTT 5 §4.8.2.
 	Shared []*Group[S]
 }
 

@@ -402,19 +402,42 @@ func TestMatchAllocations(t *testing.T) {
 
 // TestNameMayBeReused changes the bytes of a matched name and of subscribed filters afterwards.
 func TestNameMayBeReused(t *testing.T) {
-	r := New[int](Config{})
-	buffer := []byte("a/+|a/b|g")
-	text := unsafe.String(&buffer[0], len(buffer))
-	r.Subscribe("", topic.Filter(text[:3]), 1, Options{})
-	r.Subscribe("", topic.Filter(text[4:7]), 2, Options{})
-	r.Subscribe(topic.ShareName(text[8:]), topic.Filter(text[:3]), 3, Options{})
-	r.Match(text[4:7])
-	copy(buffer, "x/y|z/z|h")
-	res := r.Match("a/b")
-	if len(res.Targets) != 2 || len(res.Shared) != 1 || res.Shared[0].ShareName() != "g" || res.Shared[0].Filter() != "a/+" {
-		t.Errorf("got %+v", res)
+	for _, c := range []Config{{}, {CacheEntries: -1}} {
+		r := New[int](c)
+		buffer := []byte("a/+|a/b|g")
+		text := unsafe.String(&buffer[0], len(buffer))
+		r.Subscribe("", topic.Filter(text[:3]), 1, Options{})
+		r.Subscribe("", topic.Filter(text[4:7]), 2, Options{})
+		r.Subscribe(topic.ShareName(text[8:]), topic.Filter(text[:3]), 3, Options{})
+		before := r.Match(text[4:7])
+		copy(buffer, "x/y|z/z|h")
+		res := r.Match("a/b")
+		if len(res.Targets) != 2 || len(res.Shared) != 1 || res.Shared[0].ShareName() != "g" || res.Shared[0].Filter() != "a/+" {
+			t.Errorf("got %+v", res)
+		}
+		if cached := c.CacheEntries >= 0; (res == before) != cached {
+			t.Errorf("result from the cache: %v, want %v", res == before, cached)
+		}
+		if n := len(r.Match("a/other").Targets); n != 1 {
+			t.Errorf("%d targets by the wildcard filter", n)
+		}
+		if n := len(r.Match("z/z").Targets); n != 0 {
+			t.Errorf("%d targets for a name nobody subscribed", n)
+		}
 	}
-	if n := len(r.Match("z/z").Targets); n != 0 {
-		t.Errorf("%d targets for a name nobody subscribed", n)
+}
+
+// TestTopicsShareTargets: the list of a large fan-out exists once for all topics, and not after a subscriber has left.
+func TestTopicsShareTargets(t *testing.T) {
+	r := New[int](Config{})
+	for i := range flatMin {
+		r.Subscribe("", "#", i, Options{})
+	}
+	if &r.Match("a").Targets[0] != &r.Match("b").Targets[0] {
+		t.Error("two lists for one filter")
+	}
+	e := r.wild.root.multi.Load()
+	if r.Unsubscribe("", "#", 0); e.flat.Load() != nil {
+		t.Error("the list keeps a subscriber that has left")
 	}
 }
