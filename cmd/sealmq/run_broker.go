@@ -65,13 +65,11 @@ func (a *app) announce(n *node.Node, plan *config.Plan) {
 // reload applies a changed configuration, all of it or nothing, and says which.
 func reload(n *node.Node, plan *config.Plan, log *slog.Logger, level *slog.LevelVar) *config.Plan {
 	next, changes, err := plan.Reload()
-	if err == nil {
-		err = n.Reload(next)
-	}
 	if err != nil {
 		log.Error("reload refused, nothing changed", "err", err)
 		return plan
 	}
+	n.Reload(next)
 	level.Set(logLevel(next.Config.Log.Level))
 	for _, c := range changes {
 		log.Info("changed", "key", c.Key, "from", c.Old, "to", c.New)

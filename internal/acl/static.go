@@ -2,7 +2,6 @@
 package acl
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 
@@ -37,7 +36,7 @@ var (
 
 // Authorize decides. on is a Topic Name, except for Subscribe, where it is a Topic Filter without $share/NAME/. It is
 // quick enough for every packet: it allocates nothing when it allows.
-func (s *Static) Authorize(_ context.Context, _ *identity.Principal, action identity.Action, on string) identity.Decision {
+func (s *Static) Authorize(_ *identity.Principal, _ string, action identity.Action, on string) identity.Decision {
 	switch action {
 	case identity.Connect:
 		return identity.Allow(anyClient)

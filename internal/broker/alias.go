@@ -30,7 +30,7 @@ func (c *conn) resolveAlias(p *mqtt.Publish) error {
 }
 
 // worthAlias is the length of a Topic Name, in bytes, from which an alias saves more than it costs.
-const worthAlias = 8
+const worthAlias = 4
 
 // aliasTable gives Topic Aliases to outbound topics. It is used under the lock of the connection's buffer, because an
 // alias is only valid after the packet that introduces it.

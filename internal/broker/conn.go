@@ -78,7 +78,7 @@ func (b *Broker) accept(nc net.Conn, listener string) {
 	set := b.settings()
 	b.mu.Lock()
 	full := b.closing || len(b.conns) >= set.MaxClients
-	crowded := set.MaxPerAddress > 0 && b.byAddress[c.address] >= set.MaxPerAddress
+	crowded := set.MaxPerAddress > 0 && !c.address.loopback() && b.byAddress[c.address] >= set.MaxPerAddress
 	if !full && !crowded {
 		b.conns[c] = struct{}{}
 		b.byAddress[c.address]++
@@ -292,6 +292,9 @@ func (c *conn) remote() string {
 
 // addressKey is what connections are counted by: an IPv4 address, or an IPv6 /64.
 type addressKey struct{ prefix netip.Prefix }
+
+// loopback reports whether the address is this machine's own, where everything may come from one address.
+func (k addressKey) loopback() bool { return k.prefix.Addr().IsLoopback() }
 
 func keyOf(a net.Addr) addressKey {
 	ip := addrPort(a).Addr().Unmap()

@@ -15,6 +15,9 @@ func (c *conn) handlePublish(w *work, h mqtt.Header, body []byte, size int) erro
 	if err := p.Parse(c.version, h.Flags, body); err != nil {
 		return err
 	}
+	if len(p.Properties.SubscriptionIDs) > 0 {
+		return refuse(errProtocol, "MQTT-3.3.4-6", "subscription identifier from a client")
+	}
 	c.b.stats.received(p.QoS, len(p.Payload))
 	if err := c.rate.allow(c, w.now, len(p.Payload)); err != nil {
 		return err

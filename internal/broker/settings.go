@@ -21,7 +21,7 @@ const (
 // replaces them as a whole.
 type Settings struct {
 	MaxClients       int           // Network Connections at once
-	MaxPerAddress    int           // of them from one address (IPv6: one /64); 0: as many as MaxClients
+	MaxPerAddress    int           // of them from one address (IPv6: one /64), loopback excepted; 0: no limit
 	ConnectTimeout   time.Duration // from accept to a complete CONNECT
 	MaxConnectPacket int           // bytes of the first packet
 	PacketTimeout    time.Duration // from the first byte of a packet to its last

@@ -78,7 +78,6 @@ func TestRefusedFlags(t *testing.T) {
 		flags Flags
 		why   string
 	}{
-		"dev with file":     {Flags{Dev: true, Config: file}, "brings its own settings"},
 		"all addresses":     {Flags{Listen: []string{"mqtt://0.0.0.0:1883"}}, "other machines can reach it"},
 		"no address":        {Flags{Listen: []string{"mqtt://:1883"}}, "other machines can reach it"},
 		"mapped":            {Flags{Listen: []string{"mqtt://[::ffff:192.0.2.1]:1883"}}, "other machines can reach it"},

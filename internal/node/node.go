@@ -21,9 +21,6 @@ import (
 	"github.com/sealmq/sealmq/internal/transport"
 )
 
-// ErrNoDisk says that the configuration asks for the disk store, which this build does not have.
-var errNoDisk = errors.New("storage.engine disk is not available")
-
 // Node is a running broker with its listeners.
 type Node struct {
 	broker    *broker.Broker
@@ -43,9 +40,7 @@ type listener struct {
 // Start opens the store and the listeners of the plan and begins to serve. When it fails, nothing is left open.
 func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version string) (*Node, error) {
 	n := &Node{log: log, failed: make(chan error, 1)}
-	if err := n.rules.load(plan.Config); err != nil {
-		return nil, err
-	}
+	n.rules.load(plan.Config)
 	store := memstore.New(memstore.Options{OnGroup: func() { n.broker.GroupDone() }})
 	n.closeAll = store.Close
 	n.broker = broker.New(broker.Options{
@@ -106,13 +101,10 @@ func (n *Node) Addrs() []net.Addr {
 // Failed yields an error when a listener stops by itself.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Reload applies a new plan whose restart-only keys are unchanged: all of it, or nothing and an error.
-func (n *Node) Reload(plan *config.Plan) error {
-	if err := n.rules.load(plan.Config); err != nil {
-		return err
-	}
+// Reload applies a new plan whose restart-only keys are unchanged.
+func (n *Node) Reload(plan *config.Plan) {
+	n.rules.load(plan.Config)
 	n.broker.Reload(settings(plan))
-	return nil
 }
 
 // Stop ends the broker in order: no new connections, clients are told, what was acknowledged is in the store.
@@ -124,37 +116,42 @@ func (n *Node) Stop(ctx context.Context) error {
 
 // rules is the broker's authorizer, replaced as a whole at a reload.
 type rules struct {
-	current    atomic.Pointer[acl.Static]
-	generation atomic.Uint64
+	current atomic.Pointer[ruleSet]
 }
 
-func (r *rules) load(c *config.Config) error {
-	s, err := acl.NewStatic(lists(c.ACL.Publish), lists(c.ACL.Subscribe), r.generation.Add(1))
-	if err != nil {
-		return err
+type ruleSet struct {
+	static     acl.Static
+	generation uint64
+}
+
+func (r *rules) load(c *config.Config) {
+	next := &ruleSet{static: acl.Static{Publish: lists(c.ACL.Publish), Subscribe: lists(c.ACL.Subscribe)}}
+	if old := r.current.Load(); old != nil {
+		next.generation = old.generation + 1
 	}
-	r.current.Store(s)
-	return nil
+	r.current.Store(next)
 }
 
 func lists(r config.Rules) acl.Lists {
-	convert := func(in []config.Rule) []acl.Rule {
-		out := make([]acl.Rule, len(in))
-		for i, rule := range in {
-			out[i] = acl.Rule{Filter: rule.Filter, File: rule.File, Line: rule.Line}
-		}
-		return out
+	return acl.Lists{Allow: entries("allow ", r.Allow), Deny: entries("deny ", r.Deny)}
+}
+
+func entries(verb string, in []config.Rule) []acl.Entry {
+	out := make([]acl.Entry, len(in))
+	for i, rule := range in {
+		place := identity.Rule{Name: verb + string(rule.Filter), File: rule.File, Line: rule.Line}
+		out[i] = acl.Entry{Filter: rule.Filter, Rule: place}
 	}
-	return acl.Lists{Allow: convert(r.Allow), Deny: convert(r.Deny)}
+	return out
 }
 
 // Authorize implements broker.Authorizer.
 func (r *rules) Authorize(p *identity.Principal, clientID string, a identity.Action, name string) identity.Decision {
-	return r.current.Load().Authorize(p, clientID, a, name)
+	return r.current.Load().static.Authorize(p, clientID, a, name)
 }
 
 // Generation implements broker.Authorizer.
-func (r *rules) Generation() uint64 { return r.current.Load().Generation() }
+func (r *rules) Generation() uint64 { return r.current.Load().generation }
 
 type systemClock struct{}
 
