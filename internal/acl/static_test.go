@@ -100,7 +100,6 @@ func TestNothingBeyondAllow(t *testing.T) {
 
 func TestAllowDoesNotAllocate(t *testing.T) {
 	s := &Static{Publish: Lists{Allow: entries("a/+"), Deny: entries("secret/#")}}
-	ctx := t.Context()
 	if n := testing.AllocsPerRun(100, func() { s.Authorize(&identity.Anonymous, "", identity.Publish, "a/b") }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
