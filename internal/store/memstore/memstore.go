@@ -4,6 +4,7 @@ package memstore
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/sealmq/sealmq/internal/message"
@@ -210,7 +211,7 @@ func (s *Store) Wills(yield func(store.SessionID, store.Will) error) error {
 func (s *Store) Meta(key string) ([]byte, error) {
 	s.stateMu.RLock()
 	defer s.stateMu.RUnlock()
-	return append([]byte(nil), s.state.meta[key]...), nil
+	return slices.Clone(s.state.meta[key]), nil
 }
 
 // Counters returns the highest numbers that any batch has used, deleted ones included.
