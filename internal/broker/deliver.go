@@ -36,6 +36,11 @@ func (b *Broker) route(w *work, src source, p *mqtt.Publish, extra *store.Batch)
 			return routed{}, err
 		}
 	}
+	if p.QoS > 0 {
+		if err := b.store.Accepting(); err != nil && d.needsStore(res) {
+			return routed{}, err
+		}
+	}
 	w.prepare(p)
 	if p.Retain {
 		// Memory and disk must agree on which of two publishers came last.
@@ -56,6 +61,19 @@ func (b *Broker) route(w *work, src source, p *mqtt.Publish, extra *store.Batch)
 	}
 	d.finish()
 	return routed{matched: len(res.Targets) > 0 || len(res.Shared) > 0, waits: d.waits}, nil
+}
+
+// needsStore reports whether a message with QoS 1 or 2 would be written to the disk.
+func (d *delivery) needsStore(res *router.Result[*clientSession]) bool {
+	if d.p.Retain || len(res.Shared) > 0 {
+		return true
+	}
+	for i := range res.Targets {
+		if res.Targets[i].QoS > 0 && res.Targets[i].Subscriber.durable.Load() {
+			return true
+		}
+	}
+	return false
 }
 
 // delivery is one message on its way to its receivers.
