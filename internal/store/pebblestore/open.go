@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/sealmq/sealmq/internal/store"
 )
@@ -59,7 +60,7 @@ type Store struct {
 // folder belongs to another program or version. Reference counts of shared bodies are rebuilt in the background.
 func Open(dir string, options Options) (*Store, error) {
 	opts := options.withDefaults()
-	if err := opts.FS.MkdirAll(dir, 0o700); err != nil {
+	if err := makeFolder(opts.FS, dir); err != nil {
 		return nil, fmt.Errorf("create store folder: %w", err)
 	}
 	l, err := lock(opts.FS, dir)
@@ -78,6 +79,27 @@ func Open(dir string, options Options) (*Store, error) {
 	s.committer.start(s)
 	s.sweeper = startSweeper(s, snapshot)
 	return s, nil
+}
+
+// makeFolder creates a folder and syncs each folder above that got a new entry, so that a crash cannot take the store
+// away with its folder.
+func makeFolder(fs vfs.FS, dir string) error {
+	var parents []string
+	for d := dir; ; d = fs.PathDir(d) {
+		if _, err := fs.Stat(d); err == nil || fs.PathDir(d) == d {
+			break
+		}
+		parents = append(parents, fs.PathDir(d))
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, d := range parents {
+		if err := syncFolder(fs, d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) openDB() error {
@@ -146,6 +168,11 @@ func (s *Store) create() error {
 	setOwnMeta(b, nameLastBody, binary.AppendUvarint(nil, 0))
 	setMeta(b, metaBroker, store.MetaEpoch, binary.BigEndian.AppendUint64(nil, 1))
 	if err := b.Commit(pebble.Sync); err != nil {
+		return engineError(s.dir, "create", err)
+	}
+	// Pebble begins the first log of a new database in its oldest format, which has no sync marks: a damaged byte in it
+	// would pass for the end of the log. A flush begins the next log.
+	if err := s.db.Flush(); err != nil {
 		return engineError(s.dir, "create", err)
 	}
 	s.clean = true
@@ -220,7 +247,8 @@ func (s *Store) close() error {
 	return errors.Join(err, s.unlock())
 }
 
-// finish writes the marks of an orderly end and closes the database.
+// finish writes the marks of an orderly end and closes the database. All rows leave the log for tables, where every
+// damaged byte is noticed; in the last block of a log damage looks like a write that was cut off.
 func (s *Store) finish() error {
 	b := s.db.NewBatch()
 	setOwnMeta(b, nameLastSession, binary.AppendUvarint(nil, uint64(s.lastSession)))
@@ -229,6 +257,9 @@ func (s *Store) finish() error {
 		setOwnMeta(b, nameClean, nil)
 	}
 	err := b.Commit(pebble.Sync)
+	if err == nil {
+		err = s.db.Flush()
+	}
 	return errors.Join(err, b.Close(), s.db.Close())
 }
 
