@@ -321,39 +321,37 @@ func TestDamagedRecord(t *testing.T) {
 	}
 }
 
-// flip changes one byte of the files whose names end so, at a share of their length.
+// flip changes one byte of the largest file whose name ends so, at a share of its length.
 func flip(t *testing.T, fs *vfs.MemFS, suffix string, share float64) {
 	t.Helper()
 	names, err := fs.List("store")
 	if err != nil {
 		t.Fatal(err)
 	}
-	flipped := false
+	largest, content := "", []byte(nil)
 	for _, name := range names {
-		path := fs.PathJoin("store", name)
 		if !strings.HasSuffix(name, suffix) {
 			continue
 		}
-		f, err := fs.Open(path)
+		f, err := fs.Open(fs.PathJoin("store", name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		content, err := io.ReadAll(f)
+		c, err := io.ReadAll(f)
 		f.Close()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(content) < 1000 {
-			continue
+		if len(c) > len(content) {
+			largest, content = name, c
 		}
-		content[int(share*float64(len(content)))] ^= 0x10
-		if err := writeFile(fs, "store", name, content); err != nil {
-			t.Fatal(err)
-		}
-		flipped = true
 	}
-	if !flipped {
+	if largest == "" {
 		t.Fatalf("no %s file to damage among %v", suffix, names)
+	}
+	content[int(share*float64(len(content)))] ^= 0x10
+	if err := writeFile(fs, "store", largest, content); err != nil {
+		t.Fatal(err)
 	}
 }
 
