@@ -321,14 +321,14 @@ func TestDamagedRecord(t *testing.T) {
 	}
 }
 
-// flip changes one byte of the largest file whose name ends so, at a share of its length.
+// flip changes one byte, at a share of its length, of each large file whose name ends so: one of them may be obsolete.
 func flip(t *testing.T, fs *vfs.MemFS, suffix string, share float64) {
 	t.Helper()
 	names, err := fs.List("store")
 	if err != nil {
 		t.Fatal(err)
 	}
-	largest, content := "", []byte(nil)
+	flipped := false
 	for _, name := range names {
 		if !strings.HasSuffix(name, suffix) {
 			continue
@@ -337,21 +337,22 @@ func flip(t *testing.T, fs *vfs.MemFS, suffix string, share float64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := io.ReadAll(f)
+		content, err := io.ReadAll(f)
 		f.Close()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(c) > len(content) {
-			largest, content = name, c
+		if len(content) < 16<<10 {
+			continue
 		}
+		content[int(share*float64(len(content)))] ^= 0x10
+		if err := writeFile(fs, "store", name, content); err != nil {
+			t.Fatal(err)
+		}
+		flipped = true
 	}
-	if largest == "" {
-		t.Fatalf("no %s file to damage among %v", suffix, names)
-	}
-	content[int(share*float64(len(content)))] ^= 0x10
-	if err := writeFile(fs, "store", largest, content); err != nil {
-		t.Fatal(err)
+	if !flipped {
+		t.Fatalf("no large %s file to damage among %v", suffix, names)
 	}
 }
 
