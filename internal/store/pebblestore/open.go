@@ -44,8 +44,9 @@ type Store struct {
 	committer
 	sweeper *sweeper
 
-	viewMu sync.RWMutex // held for reading while the database is read, for writing while it is closed
-	gone   bool         // the database is closed; guarded by viewMu
+	viewMu sync.Mutex     // guards gone, and views against being waited for while it grows
+	gone   bool           // the database is closed, or about to be
+	views  sync.WaitGroup // reads under way
 
 	clean     bool // the run before ended in order, so there are no orphaned bodies
 	closeOnce sync.Once
@@ -76,8 +77,9 @@ func Open(dir string, options Options) (*Store, error) {
 		return nil, errors.Join(err, s.db.Close(), s.unlock())
 	}
 	snapshot := s.db.NewSnapshot()
+	s.sweeper = newSweeper(s)
 	s.committer.start(s)
-	s.sweeper = startSweeper(s, snapshot)
+	go s.sweeper.run(snapshot)
 	return s, nil
 }
 
@@ -241,8 +243,9 @@ func (s *Store) close() error {
 	default:
 	}
 	s.viewMu.Lock()
-	defer s.viewMu.Unlock()
 	s.gone = true
+	s.viewMu.Unlock()
+	s.views.Wait()
 	err := engineError(s.dir, "close", s.finish())
 	return errors.Join(err, s.unlock())
 }
