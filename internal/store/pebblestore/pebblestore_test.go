@@ -39,8 +39,5 @@ func TestContract(t *testing.T) {
 }
 
 func TestContractOnDisk(t *testing.T) {
-	if testing.Short() {
-		t.Skip("the contract holds in memory; not repeated on disk with -short")
-	}
-	storetest.Run(t, func(t testing.TB) storetest.Subject { return subject(t, t.TempDir(), vfs.Default) })
+	storetest.Cases(t, func(t testing.TB) storetest.Subject { return subject(t, t.TempDir(), vfs.Default) })
 }

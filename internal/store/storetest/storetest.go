@@ -49,6 +49,12 @@ type Subject struct {
 
 // Run tests an engine. fresh makes a Subject with nothing in it.
 func Run(t *testing.T, fresh func(t testing.TB) Subject) {
+	Cases(t, fresh)
+	t.Run("random batches", func(t *testing.T) { randomBatches(t, fresh) })
+}
+
+// Cases is Run without the random batches, which open a store some hundred times.
+func Cases(t *testing.T, fresh func(t testing.TB) Subject) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			h := start(t, fresh(t))
@@ -56,7 +62,6 @@ func Run(t *testing.T, fresh func(t testing.TB) Subject) {
 			h.close()
 		})
 	}
-	t.Run("random batches", func(t *testing.T) { randomBatches(t, fresh) })
 }
 
 // harness drives one store in one test.
