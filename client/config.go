@@ -209,10 +209,11 @@ func (s *settings) checkIdentity() error {
 	if s.Username != "" {
 		s.HasUsername = true
 	}
-	for what, text := range map[string]string{"client identifier": s.ClientID, "user name": s.Username} {
-		if len(text) > 65535 || !mqtt.ValidString(text) {
-			return fmt.Errorf("%s is not a valid mqtt string", what)
-		}
+	if len(s.ClientID) > 65535 || !mqtt.ValidString(s.ClientID) {
+		return errors.New("client identifier is not a valid mqtt string")
+	}
+	if len(s.Username) > 65535 || !mqtt.ValidString(s.Username) {
+		return errors.New("user name is not a valid mqtt string")
 	}
 	if len(s.Password) > 65535 {
 		return errors.New("password is longer than 65535 bytes")

@@ -35,7 +35,9 @@ type ConnectError struct {
 	Err    error
 }
 
-func (e *ConnectError) Error() string { return "connect to " + e.Server + ": " + e.Step + ": " + e.Err.Error() }
+func (e *ConnectError) Error() string {
+	return "connect to " + e.Server + ": " + e.Step + ": " + e.Err.Error()
+}
 
 // Unwrap returns the cause.
 func (e *ConnectError) Unwrap() error { return e.Err }
@@ -47,7 +49,9 @@ type ConnackError struct {
 	ServerReference string          // another server to use, with codes 0x9C and 0x9D; untrusted
 }
 
-func (e *ConnackError) Error() string { return reasonText("server refused the connection", e.Code, e.ReasonString) }
+func (e *ConnackError) Error() string {
+	return reasonText("server refused the connection", e.Code, e.ReasonString)
+}
 
 // DisconnectError is a DISCONNECT of the server, which ended the connection.
 type DisconnectError struct {

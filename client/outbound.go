@@ -21,7 +21,9 @@ type outbound struct {
 
 	queued      int   // messages against QueueMessages
 	queuedBytes int64 // against QueueBytes
-	room        chan struct{}
+	maxQueued   int
+	maxBytes    int64
+	room        chan struct{} // closed when a quarter of the queue is free, or all of it; nil if nobody waits
 }
 
 var errNoPacketID = errors.New("all packet identifiers are in use")
@@ -44,8 +46,8 @@ func (o *outbound) allocate(p *pending) error {
 }
 
 // admit counts p against the queue's bounds; false means that there is no room now.
-func (o *outbound) admit(p *pending, s *settings) bool {
-	if o.queued >= s.QueueMessages || o.queuedBytes+p.size > s.QueueBytes && o.queued > 0 {
+func (o *outbound) admit(p *pending) bool {
+	if o.queued >= o.maxQueued || o.queuedBytes+p.size > o.maxBytes && o.queued > 0 {
 		return false
 	}
 	o.queued++
@@ -54,7 +56,8 @@ func (o *outbound) admit(p *pending, s *settings) bool {
 	return true
 }
 
-// leave takes p out of the queue's accounts and wakes those who wait for room.
+// leave takes p out of the queue's accounts. Those who wait for room are woken when there is enough for many, so that
+// a full queue does not cost a wake-up for each message.
 func (o *outbound) leave(p *pending) {
 	if !p.counted {
 		return
@@ -62,10 +65,25 @@ func (o *outbound) leave(p *pending) {
 	p.counted = false
 	o.queued--
 	o.queuedBytes -= p.size
+	if o.room != nil && 4*o.queued <= 3*o.maxQueued && 4*o.queuedBytes <= 3*o.maxBytes {
+		o.wake()
+	}
+}
+
+// wake wakes everybody who waits for room, or for everything to be sent.
+func (o *outbound) wake() {
 	if o.room != nil {
 		close(o.room)
 		o.room = nil
 	}
+}
+
+// waiter returns a channel that the next wake closes.
+func (o *outbound) waiter() <-chan struct{} {
+	if o.room == nil {
+		o.room = make(chan struct{})
+	}
+	return o.room
 }
 
 // remove forgets p and its Packet Identifier.
@@ -171,7 +189,7 @@ func awaitsPubrec(p *pending) bool {
 func awaitsPubcomp(p *pending) bool { return p.request == nil && p.stage == stageReleased }
 
 // onAcknowledged handles PUBACK, PUBCOMP and a refusing PUBREC: the end of a message.
-func (c *Client) onAcknowledged(l *link, id mqtt.PacketID, code mqtt.ReasonCode, props *mqtt.Properties,
+func (c *Client) onAcknowledged(id mqtt.PacketID, code mqtt.ReasonCode, props *mqtt.Properties,
 	want func(*pending) bool,
 ) {
 	c.mu.Lock()
@@ -181,7 +199,9 @@ func (c *Client) onAcknowledged(l *link, id mqtt.PacketID, code mqtt.ReasonCode,
 		return
 	}
 	p.stage = stageFinished
-	p.ack = Ack{Code: code}
+	if code != mqtt.Success {
+		p.ack.Code = code
+	}
 	if props.Has(mqtt.PropReasonString) {
 		p.ack.ReasonString = string([]byte(props.ReasonString))
 	}
@@ -203,7 +223,7 @@ func (c *Client) onAcknowledged(l *link, id mqtt.PacketID, code mqtt.ReasonCode,
 
 // onPubrec handles a PUBREC that accepts [MQTT-4.3.3-4]: from here on the message is the server's, and only its
 // Packet Identifier is kept.
-func (c *Client) onPubrec(l *link, id mqtt.PacketID) error {
+func (c *Client) onPubrec(l *link, id mqtt.PacketID, code mqtt.ReasonCode) error {
 	c.mu.Lock()
 	p := c.answered(id, awaitsPubrec)
 	known := p != nil
@@ -211,6 +231,7 @@ func (c *Client) onPubrec(l *link, id mqtt.PacketID) error {
 	var record Record
 	if save {
 		p.stage = stageReleased
+		p.ack.Code = code // perhaps NoMatchingSubscribers
 		c.out.lastSeq++
 		p.seq = c.out.lastSeq
 		p.buf, p.publish.Payload = p.buf[:0], nil
@@ -224,7 +245,7 @@ func (c *Client) onPubrec(l *link, id mqtt.PacketID) error {
 	}
 	rel := mqtt.Pubrel{PacketID: id}
 	if !known {
-		rel.Code = mqtt.PacketIdentifierNotFound
+		rel.ReasonCode = mqtt.PacketIdentifierNotFound
 	}
 	c.mu.Lock()
 	defer c.unlock()
@@ -245,10 +266,11 @@ func (c *Client) resume(l *link, sessionPresent bool) error {
 	for _, p := range all {
 		switch {
 		case p.stage == stageAdmitted || p.stage == stageFinished:
+		case p.again: // just sent by subscribeAgain
 		case p.request != nil:
 			p.stage = stageQueued
 			if err := c.transmitRequest(l, p); err != nil {
-				return err
+				c.finish(p, err)
 			}
 		case !p.sent:
 			o.assured.push(p)

@@ -21,18 +21,20 @@ const (
 // pending is one outbound operation that is not finished: a PUBLISH, SUBSCRIBE or UNSUBSCRIBE. Its fields are guarded
 // by Client.mu until stageFinished, and then belong to whoever finishes it.
 type pending struct {
-	stage   stage
-	sent    bool // has been sent in this Session, on some connection: a repetition needs DUP [MQTT-3.3.1-1]
-	counted bool // is in queued and queuedBytes
-	waiting bool // a goroutine receives from ready and releases the pending afterwards
-	id      mqtt.PacketID
-	seq     uint64 // order of submission; from stageReleased on, order of PUBREC
-	size    int64  // bytes, as counted against QueueBytes
-	expires int64  // Unix nanoseconds; 0 never
-	publish mqtt.Publish
-	buf     []byte // memory of publish.Payload
-	request mqtt.Packet
-	codes   []mqtt.ReasonCode // answer to request
+	stage     stage
+	sent      bool // has been sent in this Session, on some connection: a repetition needs DUP [MQTT-3.3.1-1]
+	counted   bool // is in queued and queuedBytes
+	again     bool // request: a subscription renewed by the client itself
+	abandoned bool // request: nobody waits any more
+	waiting   bool // a goroutine receives from ready and releases the pending afterwards
+	id        mqtt.PacketID
+	seq       uint64 // order of submission; from stageReleased on, order of PUBREC
+	size      int64  // bytes, as counted against QueueBytes
+	expires   int64  // Unix nanoseconds; 0 never
+	publish   mqtt.Publish
+	buf       []byte // memory of publish.Payload
+	request   mqtt.Packet
+	codes     []mqtt.ReasonCode // answer to request
 
 	done  func(Ack, error) // nil if nobody asked
 	ready chan struct{}    // capacity 1

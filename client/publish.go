@@ -81,13 +81,15 @@ func (c *Client) submit(ctx context.Context, m *Message, done func(Ack, error), 
 		c.mu.Unlock()
 		err := c.store(p)
 		c.mu.Lock()
-		if err == nil && c.over {
-			err = c.closedError()
-		}
 		if err != nil {
 			c.out.remove(p)
 			c.mu.Unlock()
 			return nil, err
+		}
+		if c.over { // the record waits in the store for the next client
+			c.out.remove(p)
+			defer c.mu.Unlock()
+			return nil, fmt.Errorf("publish to %q: stored for later: %w", m.Topic, c.closedError())
 		}
 	}
 	p.stage = stageQueued
@@ -135,6 +137,7 @@ func (c *Client) sendNow(m *Message, done func(Ack, error), wait bool) (p *pendi
 	if err := l.appendPublish(&c.scratch); err != nil {
 		return nil, false, err
 	}
+	c.scratch.Topic, c.scratch.Payload = "", nil
 	if wait || done != nil {
 		p = newPending()
 		p.stage, p.done, p.waiting = stageSent, done, wait
@@ -154,13 +157,10 @@ func (c *Client) reserve(ctx context.Context, p *pending) error {
 		if c.over {
 			return c.closedError()
 		}
-		if c.out.admit(p, c.cfg) {
+		if c.out.admit(p) {
 			break
 		}
-		if c.out.room == nil {
-			c.out.room = make(chan struct{})
-		}
-		room := c.out.room
+		room := c.out.waiter()
 		c.mu.Unlock()
 		select {
 		case <-room:
@@ -199,20 +199,15 @@ func (c *Client) store(p *pending) error {
 func (c *Client) Flush(ctx context.Context) error {
 	for {
 		c.mu.Lock()
-		l := c.link
-		idle := c.out.queued == 0 && (l == nil || !l.busy())
-		if c.over && !idle {
+		if c.over {
 			defer c.mu.Unlock()
 			return c.closedError()
 		}
-		if idle {
+		if c.out.queued == 0 && (c.link == nil || !c.link.busy()) {
 			c.mu.Unlock()
 			return nil
 		}
-		if c.out.room == nil {
-			c.out.room = make(chan struct{})
-		}
-		room := c.out.room
+		room := c.out.waiter()
 		c.mu.Unlock()
 		select {
 		case <-room:
