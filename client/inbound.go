@@ -94,7 +94,10 @@ func (c *Client) onPublish(l *link, flags byte, body []byte) error {
 // resolve returns the Topic Name in memory of its own [MQTT-3.3.2-7].
 func (l *link) resolve(p *mqtt.Publish, maximum int) (string, error) {
 	if !p.Properties.Has(mqtt.PropTopicAlias) {
-		return string([]byte(p.Topic)), nil
+		if p.Topic != l.lastTopic { // messages in a row often share a topic, and then its memory
+			l.lastTopic = string([]byte(p.Topic))
+		}
+		return l.lastTopic, nil
 	}
 	alias := p.Properties.TopicAlias
 	if int(alias) > maximum {

@@ -50,10 +50,11 @@ type link struct {
 	open         int // inbound QoS 1 and 2 messages of this connection, against the Receive Maximum
 
 	// Of the reader:
-	buf     []byte
-	from    int // start of what is unread in buf
-	aliasIn map[uint16]string
-	publish mqtt.Publish
+	buf       []byte
+	from      int // start of what is unread in buf
+	aliasIn   map[uint16]string
+	lastTopic string
+	publish   mqtt.Publish
 
 	lastRead, lastWrite atomic.Int64 // nanoseconds since Client.epoch
 	blocked             atomic.Bool  // the reader waits for room in the inbox
@@ -323,7 +324,7 @@ func (c *Client) watch(l *link) {
 		case <-timer.C:
 		}
 		now := c.sinceEpoch()
-		if l.blocked.Load() || l.lastRead.Load() > pinged {
+		if l.blocked.Load() || l.lastRead.Load() >= pinged {
 			pinged = 0
 		}
 		due := min(l.lastRead.Load(), l.lastWrite.Load()) + int64(interval)
