@@ -73,7 +73,9 @@ func ParseKeySet(r io.Reader, name string) (*KeySet, error) {
 	defer clear(buffer)
 	scanner.Buffer(buffer, len(buffer))
 	lines := make(map[string]int)
-	for n := 1; scanner.Scan(); n++ {
+	n := 0
+	for scanner.Scan() {
+		n++
 		if err := set.parseLine(scanner.Bytes(), n, lines); err != nil {
 			return nil, &KeyFileError{Name: name, Line: n, Err: err}
 		}
@@ -83,7 +85,7 @@ func ParseKeySet(r io.Reader, name string) (*KeySet, error) {
 	case limited.N <= 0:
 		return nil, &KeyFileError{Name: name, Err: errFileTooLong}
 	case errors.Is(err, bufio.ErrTooLong):
-		return nil, &KeyFileError{Name: name, Err: errLineTooLong}
+		return nil, &KeyFileError{Name: name, Line: n + 1, Err: errLineTooLong}
 	case err != nil:
 		return nil, &KeyFileError{Name: name, Err: err}
 	}
