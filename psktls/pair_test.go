@@ -40,6 +40,10 @@ func connect(t testing.TB, serverEnd, clientEnd net.Conn, server, client *Config
 	t.Helper()
 	p := &pair{server: Server(serverEnd, server), client: Client(clientEnd, client)}
 	t.Cleanup(func() {
+		// The transports first: nobody reads a close_notify any more, and a
+		// pipe would make Close wait for its time limit.
+		_ = clientEnd.Close()
+		_ = serverEnd.Close()
 		_ = p.client.Close()
 		_ = p.server.Close()
 	})
