@@ -34,7 +34,7 @@ func (b *clientBinder) sign(h *clientHello, transcript hash.Hash) error {
 	if err != nil {
 		return internal(err)
 	}
-	h.setBinder(binder)
+	h.setBinder(0, binder)
 	transcript.Write(h.raw[h.bindersAt:])
 	return nil
 }

@@ -214,8 +214,8 @@ func (h *clientHello) sameAs(first *clientHello) bool {
 		slices.Equal(h.alpn, first.alpn)
 }
 
-// marshal builds the message of a client into h.raw and sets bindersAt. The
-// binders are zeros of binderLen octets, to be filled in by setBinder.
+// marshal builds the message of a client into h.raw and sets bindersAt. There is
+// one binder for each identity: binderLen zeros, to be filled in by setBinder.
 func (h *clientHello) marshal(binderLen int) error {
 	raw, err := message(typeClientHello, func(b *cryptobyte.Builder) {
 		b.AddUint16(VersionTLS12)
@@ -235,7 +235,7 @@ func (h *clientHello) marshal(binderLen int) error {
 		})
 	})
 	h.raw = raw
-	h.bindersAt = len(raw) - (2 + 1 + binderLen)
+	h.bindersAt = len(raw) - (2 + len(h.identities)*(1+binderLen))
 	return err
 }
 
@@ -290,9 +290,15 @@ func (h *clientHello) add13Extensions(b *cryptobyte.Builder, binderLen int) {
 				b.AddUint32(0) // obfuscated_ticket_age of an external key
 			}
 		})
-		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { addBytes8(b, make([]byte, binderLen)) })
+		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+			for range h.identities {
+				addBytes8(b, make([]byte, binderLen))
+			}
+		})
 	})
 }
 
-// setBinder writes the one binder of a marshalled hello.
-func (h *clientHello) setBinder(binder []byte) { copy(h.raw[h.bindersAt+3:], binder) }
+// setBinder writes binder i of a marshalled hello; all have the same length.
+func (h *clientHello) setBinder(i int, binder []byte) {
+	copy(h.raw[h.bindersAt+2+i*(1+len(binder))+1:], binder)
+}
