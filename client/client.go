@@ -117,7 +117,14 @@ func (c *Client) Connect(ctx context.Context) error {
 		c.shutdown(err)
 		return err
 	}
+	c.mu.Lock()
+	attached := c.connected
+	c.mu.Unlock()
 	go c.run(conn)
+	select {
+	case <-attached:
+	case <-c.stopped:
+	}
 	return nil
 }
 
@@ -308,8 +315,10 @@ func (c *Client) forget() error {
 // detach takes the connection away. QoS 0 messages that were not written are lost with it.
 func (c *Client) detach(l *link) {
 	c.mu.Lock()
-	c.link = nil
-	c.connected = make(signal)
+	if c.link != nil {
+		c.link = nil
+		c.connected = make(signal)
+	}
 	c.reauth, c.reauthDone = nil, nil
 	for _, p := range l.written {
 		c.finish(p, ErrConnectionLost)

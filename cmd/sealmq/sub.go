@@ -222,10 +222,8 @@ func (s *subscriber) message(ctx context.Context, m *client.Message) (done bool,
 	}
 	out, err := s.print(nil, m, time.Now())
 	if err != nil {
-		s.app.warn(err.Error()) // mosquitto_sub goes on, too
-		return false, nil
-	}
-	if _, err := s.app.stdout.Write(out); err != nil {
+		s.app.warn(err.Error()) // and on, as mosquitto_sub does: the message counts
+	} else if _, err := s.app.stdout.Write(out); err != nil {
 		return false, fmt.Errorf("write the message: %w", err)
 	}
 	s.count++
