@@ -5,10 +5,11 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // BenchmarkServerCPU measures the CPU time of the serving process alone, per
@@ -41,7 +42,7 @@ func BenchmarkServerCPU(b *testing.B) {
 				// has to grow for the handshake.
 				done := make(chan error)
 				go func() {
-					err := c.server(conn)
+					_, err := c.serve(conn)
 					_ = conn.Close()
 					done <- err
 				}()
@@ -77,6 +78,7 @@ func TestBenchClients(t *testing.T) {
 		if c.name != name {
 			continue
 		}
+		hold, _ := strconv.Atoi(os.Getenv("PSKTLS_BENCH_HOLD"))
 		for {
 			conn, err := net.Dial("tcp", addr)
 			if err != nil {
@@ -85,45 +87,83 @@ func TestBenchClients(t *testing.T) {
 			if err := c.client(conn); err != nil {
 				return
 			}
+			if hold > 1 {
+				hold-- // left open; this process is killed in the end
+				continue
+			}
 			_, _ = io.Copy(io.Discard, conn)
 			_ = conn.Close()
 		}
 	}
 }
 
-// BenchmarkIdleMemory reports the heap and stack that one idle server connection
-// retains, with its serving goroutine blocked in Read.
-func BenchmarkIdleMemory(b *testing.B) {
-	const connections = 500
-	for _, v := range []uint16{VersionTLS12, VersionTLS13} {
-		b.Run(VersionName(v), func(b *testing.B) {
+// BenchmarkIdleRSS reports the resident memory that one idle server connection
+// costs this process, with a goroutine blocked in Read; the clients are in
+// another process. The kernel's socket buffers are not in it.
+func BenchmarkIdleRSS(b *testing.B) {
+	const connections = 2000
+	for _, c := range handshakes(b) {
+		b.Run(c.name, func(b *testing.B) {
+			idleRSS(b, c, 100) // what is paid once
 			for b.Loop() {
-				before := inUse()
-				stop := make(chan struct{}, connections)
-				pairs := make([]*pair, connections)
-				for i := range pairs {
-					server, client := only(v)
-					pairs[i] = mustConnect(b, server, client)
-					go func() {
-						_, _ = pairs[i].server.Read(make([]byte, 512))
-						stop <- struct{}{}
-					}()
-				}
-				time.Sleep(50 * time.Millisecond) // let the readers block; nothing depends on it
-				b.ReportMetric(float64(inUse()-before)/connections/2, "B/conn")
-				for _, p := range pairs {
-					_ = p.server.NetConn().Close()
-					<-stop
-				}
+				b.ReportMetric(idleRSS(b, c, connections)/1024, "KiB/conn")
 			}
 		})
 	}
 }
 
-func inUse() uint64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return m.HeapInuse + m.StackInuse
+func idleRSS(b *testing.B, c handshakeCase, connections int) float64 {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestBenchClients$")
+	cmd.Env = append(os.Environ(), "PSKTLS_BENCH_CLIENT="+c.name, "PSKTLS_BENCH_ADDR="+l.Addr().String(),
+		"PSKTLS_BENCH_HOLD="+strconv.Itoa(connections))
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	before := rss(b)
+	ready, ended := make(chan struct{}), make(chan struct{})
+	for range connections {
+		conn, err := l.Accept()
+		if err != nil {
+			b.Fatal(err)
+		}
+		go func() {
+			idle, err := c.serve(conn)
+			ready <- struct{}{}
+			if err == nil {
+				_, _ = idle.Read(make([]byte, 512))
+			}
+			_ = conn.Close()
+			ended <- struct{}{}
+		}()
+	}
+	for range connections {
+		<-ready
+	}
+	after := rss(b)
+	_ = l.Close()
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	for range connections {
+		<-ended
+	}
+	return (after - before) / float64(connections)
+}
+
+// rss gives the resident memory of this process in octets.
+func rss(b *testing.B) float64 {
+	b.Helper()
+	debug.FreeOSMemory()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		b.Fatal(err)
+	}
+	pages, err := strconv.ParseFloat(strings.Fields(string(text))[1], 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return pages * float64(os.Getpagesize())
 }

@@ -26,7 +26,10 @@ func BenchmarkHandshake(b *testing.B) {
 			for b.Loop() {
 				s, cl := <-serverEnds, <-clientEnds
 				done := make(chan error, 1)
-				go func() { done <- c.server(s) }()
+				go func() {
+					_, err := c.serve(s)
+					done <- err
+				}()
 				if err := c.client(cl); err != nil {
 					b.Fatal(err)
 				}
@@ -42,8 +45,9 @@ func BenchmarkHandshake(b *testing.B) {
 
 // handshakeCase is one protocol to measure.
 type handshakeCase struct {
-	name           string
-	server, client func(net.Conn) error
+	name   string
+	serve  func(net.Conn) (net.Conn, error) // gives the connection after its handshake
+	client func(net.Conn) error
 }
 
 func handshakes(b testing.TB) []handshakeCase {
@@ -58,7 +62,10 @@ func handshakes(b testing.TB) []handshakeCase {
 			b.Fatal(err)
 		}
 		return handshakeCase{
-			server: func(c net.Conn) error { return (&Conn{transport: c, settings: settings}).Handshake() },
+			serve: func(c net.Conn) (net.Conn, error) {
+				conn := &Conn{transport: c, settings: settings}
+				return conn, conn.Handshake()
+			},
 			client: func(c net.Conn) error { return Client(c, client).Handshake() },
 		}
 	}
@@ -68,7 +75,10 @@ func handshakes(b testing.TB) []handshakeCase {
 		s, c := serverTLS.Clone(), clientTLS.Clone()
 		s.MaxVersion, c.MaxVersion = v, v
 		return handshakeCase{
-			server: func(conn net.Conn) error { return tls.Server(conn, s).Handshake() },
+			serve: func(c net.Conn) (net.Conn, error) {
+				conn := tls.Server(c, s)
+				return conn, conn.Handshake()
+			},
 			client: func(conn net.Conn) error { return tls.Client(conn, c).Handshake() },
 		}
 	}
