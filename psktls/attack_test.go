@@ -191,7 +191,12 @@ func TestSeveralIdentities(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			server, client := only(VersionTLS13)
 			lookups := 0
-			server.GetKey = func(id []byte) ([]byte, error) { lookups++; return oneKey(id) }
+			server.GetKey = func(id []byte) ([]byte, error) {
+				if lookups++; len(id) > MaxIdentityLen {
+					t.Errorf("GetKey was asked for an identity of %d octets", len(id))
+				}
+				return oneKey(id)
+			}
 			m := &handmade{edit: func(h *clientHello) { h.identities = c.identities }, keys: c.keys}
 			s, serverErr, clientErr := meet(t, server, client, m)
 			if lookups > maxIdentities {
@@ -236,6 +241,7 @@ func TestEarlyDataIsSkipped(t *testing.T) {
 		{"several", true, early(3000, 5), false, ""},
 		{"before a second hello", true, early(1000, 2), true, ""},
 		{"too much", true, early(10000, 4), false, CheckRecord},
+		{"too much before a second hello", true, early(10000, 4), true, CheckRecord},
 		{"not offered", false, early(100, 1), false, CheckRecord},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -367,6 +373,44 @@ func TestMessagesAcrossKeyChange(t *testing.T) {
 			wantCheck(t, err, CheckMessage, AlertUnexpectedMessage)
 		} else if err == nil {
 			t.Error("a handshake with a part of a Finished in front succeeded")
+		}
+	}
+}
+
+// TestPreSharedKeyMustBeLast: RFC 8446 §4.2.11, or the binders would not cover
+// what comes behind.
+func TestPreSharedKeyMustBeLast(t *testing.T) {
+	_, client := only(VersionTLS13)
+	client.MinVersion = VersionTLS13
+	raw := firstFlight(t, client, nil)[recordHeaderLen:]
+	if _, err := parseClientHello(raw); err != nil {
+		t.Fatalf("control: %v", err)
+	}
+	marker := []byte{0x7a, 0x7a, 0, 0}
+	patched := insertExtension(0x7a7a, nil)(bytes.Clone(raw))
+	at := bytes.Index(patched, marker)
+	behind := slices.Concat(patched[:at], patched[at+len(marker):], marker)
+	_, err := parseClientHello(behind)
+	wantCheck(t, err, CheckMessage, AlertDecodeError)
+}
+
+// TestDecoyKeyNeverAuthenticates: even if the random key of an unknown identity
+// were the client's own key, the server would refuse.
+func TestDecoyKeyNeverAuthenticates(t *testing.T) {
+	for _, v := range []uint16{VersionTLS12, VersionTLS13} {
+		server, client := only(v)
+		client.Identity = []byte("stranger")
+		a, b := net.Pipe()
+		s, c := Server(a, server), Client(b, client)
+		s.settings.decoys = bytes.NewReader(testKey)
+		done := make(chan error, 1)
+		go func() { done <- s.Handshake(); _ = a.Close() }()
+		if err := c.Handshake(); err == nil {
+			t.Errorf("%s: the client is connected", VersionName(v))
+		}
+		_ = b.Close()
+		if err := <-done; !errors.Is(err, CheckIdentity) {
+			t.Errorf("%s: %v", VersionName(v), err)
 		}
 	}
 }
