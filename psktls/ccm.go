@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
+	"sync"
 )
 
 // AES-CCM as TLS uses it (RFC 6655, RFC 8446 §5.3): 12-octet nonces, so a
@@ -27,8 +28,18 @@ type aesCCM struct {
 	tagLen int
 }
 
-// newAESCCM makes AES-CCM with a key of 16 or 32 octets and a tag of tagLen
-// octets, 8 or 16.
+// ccmState is the scratch space of one message. cipher.Block is an interface, so
+// that locals would be allocated for every message; hence the pool.
+type ccmState struct {
+	mac     [aes.BlockSize]byte // CBC-MAC, in the end T
+	counter [aes.BlockSize]byte // Ctr_i
+	stream  [aes.BlockSize]byte // S_i
+	padded  [aes.BlockSize]byte // first block of associated data
+}
+
+var ccmStates = sync.Pool{New: func() any { return new(ccmState) }}
+
+// newAESCCM makes AES-CCM with an AES key and a tag of tagLen octets, 8 or 16.
 func newAESCCM(key []byte, tagLen int) (cipher.AEAD, error) {
 	if tagLen != 8 && tagLen != 16 {
 		return nil, errors.New("ccm: tag length is neither 8 nor 16")
@@ -43,71 +54,90 @@ func newAESCCM(key []byte, tagLen int) (cipher.AEAD, error) {
 func (*aesCCM) NonceSize() int  { return ccmNonceLen }
 func (c *aesCCM) Overhead() int { return c.tagLen }
 
-// mac computes the CBC-MAC T of SP 800-38C §6.1 over B_0, the associated data
-// and the plaintext.
-func (c *aesCCM) mac(nonce, plaintext, aad []byte) [aes.BlockSize]byte {
-	var x [aes.BlockSize]byte
-	x[0] = byte((c.tagLen-2)/2)<<3 | ccmFlagLength
-	if len(aad) > 0 {
-		x[0] |= ccmFlagAAD
-	}
-	copy(x[1:], nonce)
-	n := len(plaintext)
-	x[13], x[14], x[15] = byte(n>>16), byte(n>>8), byte(n)
-	c.block.Encrypt(x[:], x[:])
-
-	if len(aad) > 0 {
-		var first [aes.BlockSize]byte
-		binary.BigEndian.PutUint16(first[:], uint16(len(aad))) //nolint:gosec // bounded by ccmMaxAADLen
-		k := copy(first[2:], aad)
-		subtle.XORBytes(x[:], x[:], first[:])
-		c.block.Encrypt(x[:], x[:])
-		c.cbc(&x, aad[k:])
-	}
-	c.cbc(&x, plaintext)
-	return x
-}
-
-// cbc absorbs data, the last block padded with zeros.
-func (c *aesCCM) cbc(x *[aes.BlockSize]byte, data []byte) {
-	for len(data) > 0 {
-		n := subtle.XORBytes(x[:], x[:], data[:min(len(data), aes.BlockSize)])
-		c.block.Encrypt(x[:], x[:])
-		data = data[n:]
-	}
-}
-
-// stream gives the CTR key stream positioned at counter block 1, and S_0, the
-// block that masks the tag.
-func (c *aesCCM) stream(nonce []byte) (ctr cipher.Stream, s0 [aes.BlockSize]byte) {
-	var a0 [aes.BlockSize]byte
-	a0[0] = ccmFlagLength
-	copy(a0[1:], nonce)
-	ctr = cipher.NewCTR(c.block, a0[:])
-	ctr.XORKeyStream(s0[:], s0[:])
-	return ctr, s0
-}
-
-func (c *aesCCM) check(nonce []byte, n int, aad []byte) {
+// begin takes a state at counter block 0. It panics on lengths that no record
+// of TLS has, as package cipher does.
+func (c *aesCCM) begin(nonce []byte, n int, aad []byte) *ccmState {
 	if len(nonce) != ccmNonceLen {
 		panic("ccm: wrong nonce length")
 	}
 	if n > ccmMaxLength || len(aad) > ccmMaxAADLen {
 		panic("ccm: message or associated data too long")
 	}
+	s := ccmStates.Get().(*ccmState)
+	*s = ccmState{}
+	s.counter[0] = ccmFlagLength
+	copy(s.counter[1:], nonce)
+	return s
+}
+
+func (s *ccmState) end() {
+	*s = ccmState{}
+	ccmStates.Put(s)
+}
+
+// authenticate leaves the masked tag T xor S_0 in s.mac: the CBC-MAC of SP
+// 800-38C §6.1 over B_0, the associated data and the plaintext. The counter must
+// be at 0 and is moved to 1.
+func (c *aesCCM) authenticate(s *ccmState, nonce, plaintext, aad []byte) {
+	s.mac[0] = byte((c.tagLen-2)/2)<<3 | ccmFlagLength
+	if len(aad) > 0 {
+		s.mac[0] |= ccmFlagAAD
+	}
+	copy(s.mac[1:], nonce)
+	n := len(plaintext)
+	s.mac[13], s.mac[14], s.mac[15] = byte(n>>16), byte(n>>8), byte(n)
+	c.block.Encrypt(s.mac[:], s.mac[:])
+	if len(aad) > 0 {
+		clear(s.padded[:])
+		binary.BigEndian.PutUint16(s.padded[:], uint16(len(aad))) //nolint:gosec // bounded by ccmMaxAADLen
+		k := copy(s.padded[2:], aad)
+		subtle.XORBytes(s.mac[:], s.mac[:], s.padded[:])
+		c.block.Encrypt(s.mac[:], s.mac[:])
+		c.absorb(s, aad[k:])
+	}
+	c.absorb(s, plaintext)
+	c.nextStream(s)
+	subtle.XORBytes(s.mac[:], s.mac[:], s.stream[:])
+}
+
+// absorb continues the CBC-MAC, the last block padded with zeros.
+func (c *aesCCM) absorb(s *ccmState, data []byte) {
+	for len(data) > 0 {
+		n := subtle.XORBytes(s.mac[:], s.mac[:], data[:min(len(data), aes.BlockSize)])
+		c.block.Encrypt(s.mac[:], s.mac[:])
+		data = data[n:]
+	}
+}
+
+// nextStream computes S_i for the present counter and advances the counter,
+// which the length bound keeps within its q octets.
+func (c *aesCCM) nextStream(s *ccmState) {
+	c.block.Encrypt(s.stream[:], s.counter[:])
+	for i := aes.BlockSize - 1; i >= aes.BlockSize-ccmLengthLen; i-- {
+		if s.counter[i]++; s.counter[i] != 0 {
+			return
+		}
+	}
+}
+
+// xor applies the key stream from the present counter on.
+func (c *aesCCM) xor(s *ccmState, dst, src []byte) {
+	for len(src) > 0 {
+		c.nextStream(s)
+		n := subtle.XORBytes(dst, src[:min(len(src), aes.BlockSize)], s.stream[:])
+		dst, src = dst[n:], src[n:]
+	}
 }
 
 // Seal implements cipher.AEAD. plaintext and dst may overlap entirely or not at
 // all.
 func (c *aesCCM) Seal(dst, nonce, plaintext, aad []byte) []byte {
-	c.check(nonce, len(plaintext), aad)
-	tag := c.mac(nonce, plaintext, aad)
-	ctr, s0 := c.stream(nonce)
-	subtle.XORBytes(tag[:], tag[:], s0[:])
-
+	s := c.begin(nonce, len(plaintext), aad)
+	defer s.end()
+	c.authenticate(s, nonce, plaintext, aad)
 	ret, out := grow(dst, len(plaintext)+c.tagLen)
-	ctr.XORKeyStream(out, plaintext)
-	copy(out[len(plaintext):], tag[:c.tagLen])
+	c.xor(s, out, plaintext)
+	copy(out[len(plaintext):], s.mac[:c.tagLen])
 	return ret
 }
 
@@ -118,16 +148,16 @@ func (c *aesCCM) Open(dst, nonce, ciphertext, aad []byte) ([]byte, error) {
 		return nil, errCCMOpen
 	}
 	n := len(ciphertext) - c.tagLen
-	c.check(nonce, n, aad)
-	ctr, s0 := c.stream(nonce)
+	s := c.begin(nonce, n, aad)
+	defer s.end()
 	var want [aes.BlockSize]byte
 	copy(want[:], ciphertext[n:])
-
 	ret, out := grow(dst, n)
-	ctr.XORKeyStream(out, ciphertext[:n])
-	tag := c.mac(nonce, out, aad)
-	subtle.XORBytes(tag[:], tag[:], s0[:])
-	if subtle.ConstantTimeCompare(tag[:c.tagLen], want[:c.tagLen]) != 1 {
+	s.counter[aes.BlockSize-1] = 1 // S_0 is for the tag
+	c.xor(s, out, ciphertext[:n])
+	clear(s.counter[aes.BlockSize-ccmLengthLen:])
+	c.authenticate(s, nonce, out, aad)
+	if subtle.ConstantTimeCompare(s.mac[:c.tagLen], want[:c.tagLen]) != 1 {
 		clear(out)
 		return nil, errCCMOpen
 	}

@@ -137,3 +137,12 @@ func (h *serverHello) checkExtensions() error {
 	}
 	return nil
 }
+
+// serverLacksKey names the cause when the server's first protected record does
+// not verify: it does not have our key, or the messages before were changed.
+func serverLacksKey(err error) error {
+	if isBadMAC(err) {
+		return refuse(CheckKey, AlertBadRecordMAC, "a server that has our key", "one that has not")
+	}
+	return err
+}

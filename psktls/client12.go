@@ -2,7 +2,6 @@ package psktls
 
 import (
 	"bytes"
-	"errors"
 	"hash"
 	"slices"
 )
@@ -130,11 +129,7 @@ func (hs *client12) readFinished(schedule *schedule12, group uint16) error {
 	}
 	msg, err := c.readMessage(typeFinished)
 	if err != nil {
-		var refusal *Error
-		if errors.As(err, &refusal) && refusal.Check == CheckRecord && refusal.Alert == AlertBadRecordMAC {
-			return refuse(CheckKey, AlertBadRecordMAC, "a server that has our key", "one that has not")
-		}
-		return err
+		return serverLacksKey(err)
 	}
 	if err := schedule.checkFinished(msg, labelServerFinished, hs.transcript.Sum(nil)); err != nil {
 		return err

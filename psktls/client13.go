@@ -242,7 +242,7 @@ func (hs *client13) readServerFlight(serverSecret []byte) (alpn string, err erro
 	c := hs.c
 	raw, err := c.readMessage(typeEncryptedExtensions)
 	if err != nil {
-		return "", err
+		return "", serverLacksKey(err)
 	}
 	if alpn, err = parseEncryptedExtensions(raw); err != nil {
 		return "", err

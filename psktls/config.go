@@ -3,8 +3,10 @@ package psktls
 import (
 	"bytes"
 	"crypto"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 )
@@ -39,8 +41,9 @@ type Config struct {
 	// and a key outside MinKeyLen..MaxKeyLen all look to the peer like a wrong
 	// key: the handshake goes on with a random key and fails where a wrong key
 	// fails. The callback runs on the handshake's goroutine, for several
-	// connections at once. It must not retain identity; the key it returns is
-	// only read, and only until the handshake ends.
+	// connections at once. It must not block for long, since nothing interrupts
+	// it, nor retain identity; the key it returns is only read, and only until
+	// the handshake ends.
 	GetKey func(identity []byte) ([]byte, error)
 
 	// Identity and Key are what a client presents; required for clients.
@@ -106,6 +109,7 @@ func (c *Config) ValidateClient() error {
 // settings is a validated, complete and immutable Config.
 type settings struct {
 	getKey     func([]byte) ([]byte, error)
+	decoys     io.Reader // where the random keys of unknown identities come from
 	identity   []byte
 	key        Secret
 	minVersion uint16
@@ -129,7 +133,7 @@ func (c *Config) compile(client bool) (*settings, error) {
 		return nil, badConfig("no Config")
 	}
 	s := &settings{
-		getKey: c.GetKey, hint: c.IdentityHint, allowNoFS: c.AllowNoForwardSecrecy,
+		getKey: c.GetKey, decoys: rand.Reader, hint: c.IdentityHint, allowNoFS: c.AllowNoForwardSecrecy,
 		timeout: c.HandshakeTimeout, minVersion: c.MinVersion, maxVersion: c.MaxVersion,
 		groups: slices.Clone(c.Groups), protos: slices.Clone(c.NextProtos),
 	}

@@ -198,8 +198,7 @@ func (in *inbound) collect(payload []byte) error {
 // it: the records protected with keys we do not have, until the first one that
 // opens.
 func (in *inbound) skipsEarly(err error) bool {
-	var e *Error
-	if in.skipEarly <= 0 || !errors.As(err, &e) || e.Alert != AlertBadRecordMAC {
+	if in.skipEarly <= 0 || !isBadMAC(err) {
 		return false
 	}
 	in.skipEarly -= in.size

@@ -4,6 +4,7 @@ import (
 	"crypto/cipher"
 	"crypto/subtle"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 )
@@ -261,6 +262,12 @@ func (p *protection) open13(rec []byte) (recordType, []byte, error) {
 
 func errBadMAC() *Error {
 	return refuse(CheckRecord, AlertBadRecordMAC, "a record protected with our keys", "one that does not verify")
+}
+
+// isBadMAC reports whether err is a record that does not verify.
+func isBadMAC(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Check == CheckRecord && e.Alert == AlertBadRecordMAC
 }
 
 func overflow(n int) *Error {

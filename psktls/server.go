@@ -1,8 +1,8 @@
 package psktls
 
 import (
-	"crypto/rand"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"slices"
 )
@@ -97,7 +97,7 @@ type pskResult struct {
 // that known and unknown identities cost the same here.
 func (c *Conn) lookup(identity []byte) (pskResult, error) {
 	random := make([]byte, randomKeyLen)
-	if _, err := rand.Read(random); err != nil {
+	if _, err := io.ReadFull(c.settings.decoys, random); err != nil {
 		return pskResult{}, internal(err)
 	}
 	if len(identity) == 0 || len(identity) > MaxIdentityLen {

@@ -3,7 +3,6 @@ package psktls
 import (
 	"crypto/ecdh"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"hash"
 	"slices"
@@ -181,8 +180,7 @@ func (hs *server12) readKeyExchange() error {
 	}
 	msg, err := c.readMessage(typeFinished)
 	if err != nil {
-		var refusal *Error
-		if errors.As(err, &refusal) && refusal.Check == CheckRecord && refusal.Alert == AlertBadRecordMAC {
+		if isBadMAC(err) {
 			return psk.refused(AlertBadRecordMAC, identity)
 		}
 		return err
