@@ -61,10 +61,10 @@ var layout = []Package{
 	{Dir: "internal/message", Layer: Vocabulary, May: []string{"internal/identity", "mqtt", "topic"}},
 	{Dir: "internal/store", Layer: Vocabulary, May: []string{"internal/identity", "internal/message", "mqtt", "topic"}},
 
-	{Dir: "internal/session", Layer: Logic, May: []string{"internal/identity", "internal/message", "internal/store", "mqtt", "topic"}, Planned: true},
-	{Dir: "internal/router", Layer: Logic, May: []string{"internal/message", "mqtt", "topic"}, Planned: true},
-	{Dir: "internal/retained", Layer: Logic, May: []string{"internal/message", "mqtt", "topic"}, Planned: true},
-	{Dir: "internal/acl", Layer: Logic, May: []string{"internal/identity", "mqtt", "topic"}, Planned: true},
+	{Dir: "internal/session", Layer: Logic, May: []string{"internal/identity", "internal/message", "internal/store", "mqtt", "topic"}},
+	{Dir: "internal/router", Layer: Logic, May: []string{"internal/message", "mqtt", "topic"}},
+	{Dir: "internal/retained", Layer: Logic, May: []string{"internal/message", "mqtt", "topic"}},
+	{Dir: "internal/acl", Layer: Logic, May: []string{"internal/identity", "mqtt", "topic"}},
 	{
 		Dir: "keyring", Layer: Logic, May: []string{"cose", "internal/cbor"}, Planned: true,
 		Except: map[string]string{"os": "key files are opened, and their permissions checked, in one place"},
@@ -78,8 +78,7 @@ var layout = []Package{
 			"internal/identity", "internal/message", "internal/retained", "internal/router",
 			"internal/session", "internal/store", "mqtt", "topic",
 		},
-		Tests:   []string{"client"},
-		Planned: true,
+		Tests: []string{"client"},
 	},
 	{
 		Dir: "client", Layer: Engine, May: []string{"cose", "keyring", "mqtt", "protect", "topic"},
@@ -88,25 +87,25 @@ var layout = []Package{
 	{Dir: "internal/gateway", Layer: Engine, May: []string{"client", "keyring", "mqtt", "protect", "topic"}, Planned: true},
 
 	{Dir: "psktls", Layer: Adapter, Planned: true},
-	{Dir: "internal/transport", Layer: Adapter, May: []string{"internal/identity", "psktls"}, Planned: true},
-	{Dir: "internal/authn", Layer: Adapter, May: []string{"cose", "internal/identity", "keyring", "protect"}, Planned: true},
-	{Dir: "internal/store/memstore", Layer: Adapter, May: storeAdapter, Planned: true},
+	{Dir: "internal/transport", Layer: Adapter, May: []string{"internal/identity", "psktls"}},
+	{Dir: "internal/authn", Layer: Adapter, May: []string{"cose", "internal/identity", "keyring", "protect"}},
+	{Dir: "internal/store/memstore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/pebblestore", Layer: Adapter, May: storeAdapter, Planned: true},
 	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter, Planned: true},
-	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/identity", "mqtt", "topic"}, Planned: true},
-	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}, Planned: true},
+	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/identity", "mqtt", "topic"}},
+	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, Planned: true},
 
 	{
-		Dir: "internal/node", Layer: Wiring, Planned: true,
+		Dir: "internal/node", Layer: Wiring,
 		May: []string{
-			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/identity", "internal/observe", "internal/store",
+			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/identity", "internal/observe", "internal/session", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "mqtt", "protect", "psktls", "topic",
 		},
 		Tests: []string{"client"},
 	},
 	{
-		Dir: "cmd/sealmq", Layer: Wiring, Planned: true,
+		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
 			brokerDir, "client", "cose", "internal/acl", "internal/authn", "internal/ca", "internal/config", "internal/explain",
 			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/store",

@@ -9,6 +9,7 @@ import argparse
 import importlib
 import logging
 import os
+import signal
 import sys
 import unittest
 
@@ -27,6 +28,25 @@ def flatten(suite):
             yield from flatten(item)
         else:
             yield item
+
+
+class Deadline(unittest.TextTestResult):
+    """Ends a test that waits for ever: several tests poll for an answer without a limit of their own."""
+
+    seconds = 60
+
+    def startTest(self, test):
+        super().startTest(test)
+        signal.signal(signal.SIGALRM, self.expired)
+        signal.alarm(self.seconds)
+
+    def stopTest(self, test):
+        signal.alarm(0)
+        super().stopTest(test)
+
+    @staticmethod
+    def expired(signum, frame):
+        raise TimeoutError(f"no answer within {Deadline.seconds} s")
 
 
 def main():
@@ -55,7 +75,7 @@ def main():
     if options.tests:
         suite = unittest.TestSuite(t for t in flatten(suite) if t._testMethodName in options.tests)
     total = suite.countTestCases()
-    result = unittest.TextTestRunner(stream=sys.stderr, verbosity=2).run(suite)
+    result = unittest.TextTestRunner(stream=sys.stderr, verbosity=2, resultclass=Deadline).run(suite)
     failed = sorted({t._testMethodName for t, _ in result.failures + result.errors if hasattr(t, "_testMethodName")})
     broken = [t for t, _ in result.errors if not hasattr(t, "_testMethodName")]
     print(f"paho {options.version}: {total - len(failed)} of {total} passed" + (f"; failed: {' '.join(failed)}" if failed else ""))
