@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds every wait for another process.
-const patience = 30 * time.Second
+const patience = 20 * time.Second
 
 // A broker is a running program that listens on a port of 127.0.0.1.
 type broker struct {

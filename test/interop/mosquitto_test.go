@@ -36,7 +36,10 @@ func (m mosquitto) args(version string, more ...string) []string {
 // subscribe starts a subscriber that prints a line for each message and returns once SUBACK has arrived.
 func (m mosquitto) subscribe(t *testing.T, version string, more ...string) *background {
 	t.Helper()
-	b := start(t, m.sub, m.args(version, append([]string{"-d", "-F", "message %t qos=%q retain=%r %p"}, more...)...)...)
+	// Without stdbuf the client keeps its lines until it ends.
+	stdbuf := need(t, "stdbuf", "apt-get install coreutils")
+	args := append([]string{"-oL", m.sub}, m.args(version, append([]string{"-d", "-F", "message %t qos=%q retain=%r %p"}, more...)...)...)
+	b := start(t, stdbuf, args...)
 	b.wait(t, "Subscribed")
 	return b
 }
