@@ -117,6 +117,7 @@ var layout = []Package{
 	{Dir: "internal/archtest", Layer: Evidence, May: []string{"internal/repotree"}},
 	{Dir: "internal/conformance", Layer: Evidence, May: []string{"internal/repotree"}},
 	{Dir: "test/interop", Layer: Evidence},
+	{Dir: "test/release", Layer: Evidence},
 	{Dir: "test/integration", Layer: Evidence, May: []string{"client", "internal/node", "mqtt"}, Planned: true},
 	{Dir: "test/faults", Layer: Evidence, May: []string{"client", "internal/node", "internal/store", "internal/store/pebblestore", "mqtt"}, Planned: true},
 	{Dir: "test/soak", Layer: Evidence, May: []string{"client", "mqtt"}, Planned: true},

@@ -26,7 +26,7 @@ func main() {
 	stripped := flag.String("stripped", "", "path of the stripped binary")
 	symbols := flag.String("symbols", "", "path of the same binary with symbols")
 	flag.Parse()
-	if err := errors.Join(static(*stripped), size(*stripped), silent(*symbols)); err != nil {
+	if err := errors.Join(static(*stripped), checkSize(*stripped), silent(*symbols, reporting)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -55,7 +55,8 @@ func static(name string) error {
 	return nil
 }
 
-func size(name string) error {
+// checkSize refuses a file above the budget.
+func checkSize(name string) error {
 	info, err := os.Stat(name)
 	if err != nil {
 		return err
@@ -67,7 +68,8 @@ func size(name string) error {
 	return nil
 }
 
-func silent(name string) error {
+// silent refuses a program whose symbols include one of the forbidden functions, or that has no symbols to look at.
+func silent(name string, forbidden []string) error {
 	f, err := elf.Open(name)
 	if err != nil {
 		return err
@@ -84,7 +86,7 @@ func silent(name string) error {
 	if !present["main.main"] {
 		return fmt.Errorf("%s: has no symbol main.main, so its symbols prove nothing", name)
 	}
-	for _, s := range reporting {
+	for _, s := range forbidden {
 		if present[s] {
 			return fmt.Errorf("%s: links %s, which can report to another host", name, s)
 		}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// dynamic is the smallest program that asks for a dynamic linker.
+func dynamic(t *testing.T) string {
+	t.Helper()
+	const headerSize, programSize = 64, 56
+	var b bytes.Buffer
+	header := elf.Header64{
+		Ident: [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+		Type:  uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
+		Phoff: headerSize, Ehsize: headerSize, Phentsize: programSize, Phnum: 1,
+	}
+	for _, part := range []any{header, elf.Prog64{Type: uint32(elf.PT_INTERP)}} {
+		if err := binary.Write(&b, binary.LittleEndian, part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := filepath.Join(t.TempDir(), "dynamic")
+	if err := os.WriteFile(name, b.Bytes(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestStaticRefusesADynamicLinker(t *testing.T) {
+	if err := static(dynamic(t)); err == nil {
+		t.Error("a program that asks for a dynamic linker passed as static")
+	}
+}
+
+func TestSizeRefusesAboveTheBudget(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "large")
+	for size, wrong := range map[int64]bool{maxBytes: false, maxBytes + 1: true} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(name, size); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkSize(name); (err != nil) != wrong {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
+// TestSilentFindsASymbol looks for a function that this test is certainly linked with.
+func TestSilentFindsASymbol(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := silent(self, []string{"testing.tRunner"}); err == nil {
+		t.Error("a function that is linked was not found")
+	}
+	if err := silent(self, reporting); err != nil {
+		t.Error(err)
+	}
+	if err := silent(dynamic(t), reporting); err == nil {
+		t.Error("a program without symbols passed")
+	}
+}
