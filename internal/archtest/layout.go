@@ -78,20 +78,20 @@ var layout = []Package{
 			"internal/identity", "internal/message", "internal/retained", "internal/router",
 			"internal/session", "internal/store", "mqtt", "topic",
 		},
-		Tests: []string{"client"},
+		Tests: []string{"client", "internal/transport"},
 	},
 	{
 		Dir: "client", Layer: Engine, May: []string{"cose", "keyring", "mqtt", "protect", "topic"},
-		Tests: []string{"internal/node"}, Planned: true,
+		Tests: []string{"internal/node"},
 	},
 	{Dir: "internal/gateway", Layer: Engine, May: []string{"client", "keyring", "mqtt", "protect", "topic"}, Planned: true},
 
-	{Dir: "psktls", Layer: Adapter, Planned: true},
+	{Dir: "psktls", Layer: Adapter},
 	{Dir: "internal/transport", Layer: Adapter, May: []string{"internal/identity", "psktls"}},
 	{Dir: "internal/authn", Layer: Adapter, May: []string{"cose", "internal/identity", "keyring", "protect"}},
 	{Dir: "internal/store/memstore", Layer: Adapter, May: storeAdapter},
-	{Dir: "internal/store/pebblestore", Layer: Adapter, May: storeAdapter, Planned: true},
-	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter, Planned: true},
+	{Dir: "internal/store/pebblestore", Layer: Adapter, May: storeAdapter},
+	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/identity", "mqtt", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, Planned: true},
@@ -116,10 +116,11 @@ var layout = []Package{
 	{Dir: "internal/repotree", Layer: Evidence},
 	{Dir: "internal/archtest", Layer: Evidence, May: []string{"internal/repotree"}},
 	{Dir: "internal/conformance", Layer: Evidence, May: []string{"internal/repotree"}},
-	{Dir: "test/interop", Layer: Evidence},
+	{Dir: "test/interop", Layer: Evidence, May: []string{"client", "mqtt"}},
+	{Dir: "test/interop/psk", Layer: Evidence, May: []string{"psktls"}},
 	{Dir: "test/release", Layer: Evidence},
 	{Dir: "test/integration", Layer: Evidence, May: []string{"client", "internal/node", "mqtt"}, Planned: true},
-	{Dir: "test/faults", Layer: Evidence, May: []string{"client", "internal/node", "internal/store", "internal/store/pebblestore", "mqtt"}, Planned: true},
+	{Dir: "test/faults", Layer: Evidence, May: []string{"client", "internal/node", "internal/store", "internal/store/pebblestore", "mqtt"}},
 	{Dir: "test/soak", Layer: Evidence, May: []string{"client", "mqtt"}, Planned: true},
 }
 
@@ -129,3 +130,9 @@ var storeAdapter = []string{"internal/cbor", "internal/identity", "internal/mess
 // longFunctions lists the functions over the line limit that may stay so, with the reason, as "folder.Func" or
 // "folder.Type.Method".
 var longFunctions = map[string]string{}
+
+// wideInterfaces lists the interfaces over the method limit that may stay so, with the reason, as "folder.Name".
+var wideInterfaces = map[string]string{
+	"internal/store/storetest.Reader": "the sum of small interfaces, for a suite that tests all of a store",
+	"internal/store/storetest.Store":  "the sum of small interfaces, for a suite that tests all of a store",
+}
