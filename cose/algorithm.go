@@ -59,6 +59,16 @@ func (a Algorithm) String() string {
 	return "algorithm " + strconv.FormatInt(int64(a), 10)
 }
 
+// ParseAlgorithm returns the allowed algorithm with the registered name.
+func ParseAlgorithm(name string) (Algorithm, error) {
+	for a, n := range allowedNames {
+		if n == name {
+			return a, nil
+		}
+	}
+	return 0, fmt.Errorf("algorithm %q: %w", name, ErrUnsupported)
+}
+
 // authenticates reports whether a is an encryption that also authenticates.
 // CTR and CBC (RFC 9459) are registered for COSE and do not.
 func (a Algorithm) authenticates() bool { return a < -65534 || a > -65529 }

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
+	"sync"
 )
 
 // KeyType is the kind of a Key, with the values of the COSE Key Types registry.
@@ -38,6 +39,9 @@ type Key struct {
 	secret  []byte // k, or d; nil for a public key
 	x, y    []byte
 	private bool
+
+	aeadOnce sync.Once // guards aead, built at first use
+	aead     cipher.AEAD
 
 	thumbprint   [sha256.Size]byte
 	signPrivate  *ecdsa.PrivateKey
@@ -253,7 +257,8 @@ func (k *Key) PublicKey() crypto.PublicKey {
 	return nil
 }
 
-// AEAD returns the cipher of a symmetric key for A128GCM or A256GCM.
+// AEAD returns the cipher of a symmetric key for A128GCM or A256GCM; its key
+// schedule is computed once.
 func (k *Key) AEAD(alg Algorithm) (cipher.AEAD, error) {
 	if err := alg.need(alg.IsAEAD(), "content encryption"); err != nil {
 		return nil, err
@@ -261,7 +266,9 @@ func (k *Key) AEAD(alg Algorithm) (cipher.AEAD, error) {
 	if err := k.Fits(alg); err != nil {
 		return nil, err
 	}
-	return newGCM(k.secret)
+	var err error
+	k.aeadOnce.Do(func() { k.aead, err = newGCM(k.secret) })
+	return k.aead, err
 }
 
 func newGCM(key []byte) (cipher.AEAD, error) {
