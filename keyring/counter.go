@@ -7,6 +7,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/sealmq/sealmq/internal/privfile"
 )
 
 // ErrExhausted is wrapped when a counter or a message budget has come to its
@@ -28,7 +30,7 @@ func NewCounter(path string, max uint64) *Counter { return &Counter{path: path, 
 
 // Value returns the last value stored.
 func (c *Counter) Value() (uint64, error) {
-	b, err := readPrivate(c.path, 64)
+	b, err := privfile.Read(c.path, 64)
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
 	}
@@ -80,7 +82,7 @@ func (c *Counter) Raise(v uint64) error {
 }
 
 func (c *Counter) update(f func(uint64) (uint64, error)) (next uint64, err error) {
-	err = withLock(c.path+".lock", func() error {
+	err = privfile.WithLock(c.path+".lock", func() error {
 		v, err := c.Value()
 		if err != nil {
 			return err
@@ -88,7 +90,7 @@ func (c *Counter) update(f func(uint64) (uint64, error)) (next uint64, err error
 		if next, err = f(v); err != nil {
 			return err
 		}
-		return writePrivate(c.path, strconv.AppendUint(nil, next, 10))
+		return privfile.Write(c.path, strconv.AppendUint(nil, next, 10))
 	})
 	return next, err
 }

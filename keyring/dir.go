@@ -9,7 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/sealmq/sealmq/internal/privfile"
 )
+
+// ErrExposed is wrapped when others than the owner can reach a key file.
+var ErrExposed = privfile.ErrExposed
 
 // Names in a directory.
 const (
@@ -75,7 +80,7 @@ func Create(path string, passphrase Secret) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create keyring: %w", err)
 	}
-	if err := writePrivate(filepath.Join(path, headerFile), b); err != nil {
+	if err := privfile.Write(filepath.Join(path, headerFile), b); err != nil {
 		return nil, fmt.Errorf("create keyring: %w", err)
 	}
 	return d, nil
@@ -88,7 +93,7 @@ func Open(path string, passphrase Secret) (*Dir, error) {
 	if err := checkDir(path); err != nil {
 		return nil, fmt.Errorf("open keyring: %w", err)
 	}
-	b, err := readPrivate(filepath.Join(path, headerFile), maxRecordFile)
+	b, err := privfile.Read(filepath.Join(path, headerFile), maxRecordFile)
 	if err != nil {
 		return nil, fmt.Errorf("open keyring: %w", err)
 	}
@@ -119,7 +124,7 @@ func checkDir(path string) error {
 		if !info.IsDir() {
 			return fmt.Errorf("%s is not a directory", p)
 		}
-		if err := checkPrivate(p, info); err != nil {
+		if err := privfile.Check(p, info); err != nil {
 			return err
 		}
 	}
@@ -164,7 +169,7 @@ func (d *Dir) Reload() error {
 }
 
 func (d *Dir) read(name string) (*Record, error) {
-	b, err := readPrivate(filepath.Join(d.path, name), maxRecordFile)
+	b, err := privfile.Read(filepath.Join(d.path, name), maxRecordFile)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +212,7 @@ func (d *Dir) write(rec *Record) error {
 			return err
 		}
 	}
-	return writePrivate(filepath.Join(d.path, name), b)
+	return privfile.Write(filepath.Join(d.path, name), b)
 }
 
 // Add stores new records; the files are durable before the ring has them.
@@ -263,7 +268,7 @@ func (d *Dir) Destroy(kid []byte) error {
 
 // change runs f under the directory's lock, on its present content.
 func (d *Dir) change(f func() error) error {
-	err := withLock(filepath.Join(d.path, lockName), func() error {
+	err := privfile.WithLock(filepath.Join(d.path, lockName), func() error {
 		if err := d.Reload(); err != nil {
 			return err
 		}

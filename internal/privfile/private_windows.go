@@ -1,6 +1,6 @@
 //go:build windows
 
-package keyring
+package privfile
 
 import (
 	"io/fs"
@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// checkPrivate accepts every file: Windows has no mode bits, and a file made in
+// Check accepts every file: Windows has no mode bits, and a file made in
 // a user's profile inherits an access list of that user. Use a passphrase for a
 // directory elsewhere.
-func checkPrivate(string, fs.FileInfo) error { return nil }
+func Check(string, fs.FileInfo) error { return nil }
 
 // lockFile takes an exclusive lock that ends with the file, waiting for it.
 func lockFile(f *os.File) error {

@@ -1,4 +1,6 @@
-package keyring
+// Package privfile reads and writes small files that only their owner may see:
+// keys, counters and replay state. Writes are atomic and durable.
+package privfile
 
 import (
 	"errors"
@@ -8,12 +10,12 @@ import (
 	"path/filepath"
 )
 
-// ErrExposed is wrapped when others than the owner can reach a key file.
+// ErrExposed is wrapped when others than the owner can reach a file.
 var ErrExposed = errors.New("others than the owner have access")
 
-// readPrivate reads a regular file that only its owner can read, of at most
+// Read reads a regular file that only its owner can read, of at most
 // limit bytes. The check is made on the open file, not on its name.
-func readPrivate(path string, limit int64) ([]byte, error) {
+func Read(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -26,7 +28,7 @@ func readPrivate(path string, limit int64) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	if err := checkPrivate(path, info); err != nil {
+	if err := Check(path, info); err != nil {
 		return nil, err
 	}
 	b, err := io.ReadAll(io.LimitReader(f, limit+1))
@@ -39,10 +41,10 @@ func readPrivate(path string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// writePrivate replaces path by a new file of mode 0600 with content b. After
+// Write replaces path by a new file of mode 0600 with content b. After
 // it returns nil the content survives a crash; after an error or a crash the
 // old file is intact.
-func writePrivate(path string, b []byte) (err error) {
+func Write(path string, b []byte) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".new-*") // mode 0600
 	if err != nil {
@@ -73,15 +75,25 @@ func removeIfThere(path string) error {
 	return nil
 }
 
-// withLock runs f while holding the exclusive lock file path.
-func withLock(path string, f func() error) (err error) {
-	l, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+// WithLock runs f while holding the exclusive lock file path.
+func WithLock(path string, f func() error) (err error) {
+	l, err := Lock(path)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.Close()) }() // closing releases the lock
-	if err := lockFile(l); err != nil {
-		return fmt.Errorf("lock %s: %w", path, err)
-	}
+	defer func() { err = errors.Join(err, l.Close()) }()
 	return f()
+}
+
+// Lock takes the exclusive lock file path, waiting for it; closing the result
+// releases it.
+func Lock(path string) (io.Closer, error) {
+	l, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(l); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), l.Close())
+	}
+	return l, nil
 }

@@ -1,6 +1,6 @@
 //go:build !windows
 
-package keyring
+package privfile
 
 import (
 	"fmt"
@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkPrivate refuses a file or directory that anyone but its owner, who must
+// Check refuses a file or directory that anyone but its owner, who must
 // be the user this process runs as, can touch.
-func checkPrivate(path string, info fs.FileInfo) error {
+func Check(path string, info fs.FileInfo) error {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		want := "0600"
 		if info.IsDir() {
