@@ -92,7 +92,8 @@ func (s *StateFile) load() error {
 
 // readRecord takes one record; it returns 0 for a torn end.
 func (s *StateFile) readRecord(b []byte) (int, error) {
-	if len(b) < recordHead {
+	// A file system may have grown the file and not written the data yet.
+	if len(b) < recordHead || len(bytes.Trim(b, "\x00")) == 0 {
 		return 0, nil
 	}
 	n := int(binary.BigEndian.Uint32(b))
