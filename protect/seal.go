@@ -240,12 +240,25 @@ type sealing struct {
 	fresh   []byte
 	kidCtx  []byte
 	piv     []byte
+	cti     []byte
+	aad     []byte
+	nonce   [nonceSize]byte
+}
+
+var sealings = sync.Pool{New: func() any { return &sealing{aad: make([]byte, 0, 256)} }}
+
+// release returns j without anything of the message but buffers to reuse.
+func (j *sealing) release() {
+	*j = sealing{fresh: j.fresh[:0], kidCtx: j.kidCtx[:0], piv: j.piv[:0], cti: j.cti[:0], aad: j.aad[:0]}
+	sealings.Put(j)
 }
 
 // Seal appends the protected form of m to dst. Its errors wrap ErrSeal, and
 // keyring.ErrExhausted if the key or the session has to change.
 func (s *Sealer) Seal(dst []byte, m *Message) ([]byte, error) {
-	j := &sealing{m: m}
+	j := sealings.Get().(*sealing)
+	defer j.release()
+	j.m = m
 	if err := s.prepare(j); err != nil {
 		return nil, err
 	}
@@ -359,28 +372,30 @@ func (s *Sealer) setTimes(j *sealing) error {
 
 // number takes the next sequence and puts it where the form has it.
 func (s *Sealer) number(j *sealing) error {
-	var cti []byte
-	if s.ordered {
+	var cti []byte // nil in mode S
+	switch {
+	case s.ordered:
 		seq, err := s.cfg.Session.next()
 		if err != nil {
 			return sealError("%w", err)
 		}
 		if s.outer.Use == keyring.UseS {
-			j.kidCtx = appendKIDContext(nil, j.wire, s.cfg.Session.boot, s.cfg.Session.salt)
-			j.piv = appendPartialIV(nil, seq)
-			j.fresh = append(bytes.Clone(j.kidCtx), j.piv...)
-		} else {
-			cti = binary.BigEndian.AppendUint32(make([]byte, 0, orderedCTI), s.cfg.Session.boot)
-			cti = binary.BigEndian.AppendUint32(cti, seq)
-			j.fresh = cti
+			j.kidCtx = appendKIDContext(j.kidCtx, j.wire, s.cfg.Session.boot, s.cfg.Session.salt)
+			j.piv = appendPartialIV(j.piv, seq)
+			j.fresh = append(append(j.fresh, j.kidCtx...), j.piv...)
+			break
 		}
-	} else {
-		cti = make([]byte, unorderedCTI)
-		if _, err := io.ReadFull(s.random, cti); err != nil {
+		j.cti = binary.BigEndian.AppendUint32(j.cti, s.cfg.Session.boot)
+		j.cti = binary.BigEndian.AppendUint32(j.cti, seq)
+		cti = j.cti
+	default:
+		j.cti = append(j.cti, make([]byte, unorderedCTI)...)
+		if _, err := io.ReadFull(s.random, j.cti); err != nil {
 			return sealError("cti: %w", err)
 		}
-		j.fresh = cti
+		cti = j.cti
 	}
+	j.fresh = append(j.fresh, cti...)
 	j.outside.Claims.CTI = cti
 	if s.cfg.Signer == nil { // else iat and exp stand under the signature
 		j.outside.Claims = cose.Claims{HasExp: j.claims.HasExp, Exp: j.claims.Exp, HasIAT: j.claims.HasIAT, IAT: j.claims.IAT, CTI: cti}
@@ -411,8 +426,8 @@ func (s *Sealer) sign(j *sealing) ([]byte, error) {
 		m.Protected.Labels |= cose.HasContentType
 		m.Protected.ContentType = j.m.ContentType
 	}
-	aad := appendSrcAAD(nil, j.kind, j.m.Topic, sender, j.fresh, s.audience)
-	out, err := m.Append(nil, signer.Key, aad)
+	j.aad = appendSrcAAD(j.aad[:0], j.kind, j.m.Topic, sender, j.fresh, s.audience)
+	out, err := m.Append(nil, signer.Key, j.aad)
 	if err != nil {
 		return nil, sealError("%w", err)
 	}
@@ -427,12 +442,24 @@ func (j *sealing) wireSender(h *cose.Header) {
 	}
 }
 
-func (s *Sealer) newIV() ([]byte, error) {
-	iv := make([]byte, nonceSize)
-	if _, err := io.ReadFull(s.random, iv); err != nil {
+// newIV draws the nonce of mode R or of a COSE_Encrypt.
+func (s *Sealer) newIV(j *sealing) ([]byte, error) {
+	if _, err := io.ReadFull(s.random, j.nonce[:]); err != nil {
 		return nil, sealError("IV: %w", err)
 	}
-	return iv, nil
+	return j.nonce[:], nil
+}
+
+// pubAAD is the external_aad of the encryption.
+func (j *sealing) pubAAD() []byte {
+	j.aad = appendPubAAD(j.aad[:0], j.kind, j.m.Topic, j.sender)
+	return j.aad
+}
+
+// srcAAD is the external_aad of a MAC or signature that stands alone.
+func (j *sealing) srcAAD() []byte {
+	j.aad = appendSrcAAD(j.aad[:0], j.kind, j.m.Topic, j.sender, j.fresh, nil)
+	return j.aad
 }
 
 func (s *Sealer) sealR(dst []byte, j *sealing, plain []byte) ([]byte, error) {
@@ -440,13 +467,13 @@ func (s *Sealer) sealR(dst []byte, j *sealing, plain []byte) ([]byte, error) {
 	if err != nil {
 		return nil, sealError("%w", err)
 	}
-	iv, err := s.newIV()
+	iv, err := s.newIV(j)
 	if err != nil {
 		return nil, err
 	}
 	m := cose.Encrypt0{Headers: cose.Headers{Protected: j.outside, Unprotected: cose.Header{Labels: cose.HasIV, IV: iv}}}
 	j.wireSender(&m.Unprotected)
-	return result(m.Seal(dst, aead, iv, plain, appendPubAAD(nil, j.kind, j.m.Topic, j.sender)))
+	return result(m.Seal(dst, aead, iv, plain, j.pubAAD()))
 }
 
 func (s *Sealer) sealS(dst []byte, j *sealing, plain []byte) ([]byte, error) {
@@ -454,12 +481,11 @@ func (s *Sealer) sealS(dst []byte, j *sealing, plain []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var nonce [nonceSize]byte
-	session.nonce(&nonce, j.piv)
+	session.nonce(&j.nonce, j.piv)
 	m := cose.Encrypt0{Headers: cose.Headers{Protected: j.outside, Unprotected: cose.Header{
 		Labels: cose.HasPartialIV | cose.HasKIDContext, PartialIV: j.piv, KIDContext: j.kidCtx,
 	}}}
-	return result(m.Seal(dst, session.aead, nonce[:], plain, appendPubAAD(nil, j.kind, j.m.Topic, j.sender)))
+	return result(m.Seal(dst, session.aead, j.nonce[:], plain, j.pubAAD()))
 }
 
 // session returns the derived keys for the sender of j. One counter covers all
@@ -487,23 +513,23 @@ func (s *Sealer) mac(dst []byte, j *sealing) ([]byte, error) {
 	j.wireSender(&m.Unprotected)
 	key := s.outer.Key.SymmetricBytes()
 	defer clear(key)
-	return result(m.Append(dst, key, appendSrcAAD(nil, j.kind, j.m.Topic, j.sender, j.fresh, nil)))
+	return result(m.Append(dst, key, j.srcAAD()))
 }
 
 func (s *Sealer) signAlone(dst []byte, j *sealing) ([]byte, error) {
 	m := cose.Sign1{Headers: cose.Headers{Protected: j.outside}, Payload: j.m.Payload}
-	return result(m.Append(dst, s.outer.Key, appendSrcAAD(nil, j.kind, j.m.Topic, j.sender, j.fresh, nil)))
+	return result(m.Append(dst, s.outer.Key, j.srcAAD()))
 }
 
 func (s *Sealer) sealTo(dst []byte, j *sealing, plain []byte) ([]byte, error) {
-	iv, err := s.newIV()
+	iv, err := s.newIV(j)
 	if err != nil {
 		return nil, err
 	}
 	m := cose.Encrypt{Headers: cose.Headers{Protected: j.outside, Unprotected: cose.Header{Labels: cose.HasIV, IV: iv}}}
 	m.Protected.Labels &^= cose.HasKID
 	m.Protected.Alg = s.outer.ContentAlg
-	return result(m.Seal(dst, s.random, s.to, plain, appendPubAAD(nil, j.kind, j.m.Topic, j.sender)))
+	return result(m.Seal(dst, s.random, s.to, plain, j.pubAAD()))
 }
 
 func result(out []byte, err error) ([]byte, error) {
