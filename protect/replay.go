@@ -89,8 +89,13 @@ func (m mark) compare(s *sequence) int {
 
 // topicState is one replay window, or up to saltsKept of them for boot 0.
 type topicState struct {
-	owner   *senderState
-	topic   string
+	owner *senderState
+	topic string
+	// floor is the sender's floor when this state was made. An earlier state of
+	// the topic may have been folded into it, whose window is forgotten, so
+	// nothing live at or below it is accepted again (stricter than the letter
+	// of the rules for topics with state, and the same as without).
+	floor   mark
 	boot    uint32
 	windows []window // newest salt last; exactly one if boot > 0
 	place   *list.Element
@@ -270,14 +275,14 @@ func (t *topicState) window(s *sequence) *window {
 
 // judge: the topic has state. w is nil exactly if the boot differs.
 func (t *topicState) judge(w *window, e *event) (Outcome, *Refusal) {
-	if w == nil {
-		if e.seq.boot > t.boot {
-			return Deliver, nil
-		}
+	folded := !e.retain && t.floor.set && t.floor.compare(&e.seq) <= 0
+	switch {
+	case w == nil && e.seq.boot < t.boot:
 		return 0, older(e)
-	}
-	if e.seq.seq > w.high {
+	case (w == nil || e.seq.seq > w.high) && !folded:
 		return Deliver, nil
+	case w == nil || e.seq.seq > w.high:
+		return 0, refuse(ReasonStale, "sequence at or below the floor")
 	}
 	below := w.high - e.seq.seq
 	switch {
@@ -289,6 +294,8 @@ func (t *topicState) judge(w *window, e *event) (Outcome, *Refusal) {
 		return 0, refuse(ReasonStale, "sequence %d is %d below the highest", e.seq.seq, below)
 	case w.bits&(1<<below) != 0:
 		return Duplicate, nil
+	case folded:
+		return 0, refuse(ReasonStale, "sequence at or below the floor")
 	}
 	return Deliver, nil
 }
@@ -349,7 +356,7 @@ func (r *Replay) rememberSeq(s *senderState, e *event) {
 		if s.topics == nil {
 			s.topics = map[string]*topicState{}
 		}
-		t = &topicState{owner: s, topic: strings.Clone(e.topic), boot: e.seq.boot}
+		t = &topicState{owner: s, topic: strings.Clone(e.topic), boot: e.seq.boot, floor: s.floor}
 		t.place = r.topics.PushFront(t)
 		s.topics[t.topic] = t
 	} else {

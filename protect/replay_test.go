@@ -119,6 +119,15 @@ func TestOrderedReplayRules(t *testing.T) {
 			{boot: 1, seq: 10, topic: "a", want: "stale"}, {boot: 1, seq: 9, topic: "d", want: "stale"}, {boot: 1, seq: 13, topic: "a", want: "deliver"},
 			{boot: 1, seq: 11, topic: "b", want: "stale"}, {boot: 1, seq: 3, topic: "e", flags: "r", want: "deliver"},
 		}},
+		{"a topic that comes back does not reopen its window", ReplayLimits{Topics: 1}, []step{
+			{boot: 3, seq: 2, topic: "c", want: "deliver"}, {boot: 3, seq: 1, topic: "a", want: "deliver"},
+			{boot: 3, seq: 3, topic: "c", want: "deliver"}, {boot: 3, seq: 2, topic: "c", want: "stale"},
+		}},
+		{"nor does one that comes back retained", ReplayLimits{Topics: 1}, []step{
+			{boot: 3, seq: 9, topic: "c", want: "deliver"}, {boot: 3, seq: 10, topic: "a", want: "deliver"},
+			{boot: 2, seq: 5, topic: "c", flags: "r", want: "deliver"}, {boot: 3, seq: 9, topic: "c", want: "stale"},
+			{boot: 3, seq: 11, topic: "c", want: "deliver"},
+		}},
 		{"new senders beyond the limit", ReplayLimits{Senders: 1}, []step{{boot: 1, seq: 1, want: "deliver"}, {boot: 1, seq: 2, want: "deliver"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -282,7 +291,7 @@ func TestReplayStateSurvives(t *testing.T) {
 		t.Fatal(err)
 	}
 	f, r = open()
-	for _, s := range []step{{boot: 3, salt: 1, seq: 40, want: "stale"}, {boot: 3, salt: 1, seq: 41, topic: "b", want: "stale"}, {boot: 3, salt: 1, seq: 42, want: "deliver"}} {
+	for _, s := range []step{{boot: 3, salt: 1, seq: 40, want: "stale"}, {boot: 3, salt: 1, seq: 41, topic: "b", want: "stale"}, {boot: 3, salt: 1, seq: 42, want: "deliver"}, {boot: 3, salt: 1, seq: 40, want: "stale"}} {
 		if got := verdict(r.commit(s.event())); got != s.want {
 			t.Errorf("after a clean end %+v: %s", s, got)
 		}
