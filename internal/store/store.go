@@ -9,7 +9,7 @@
 // A Will is independent of PutSession, so that the Will of a session that ends with its connection can be stored.
 //
 // A body lives while a queue row points to it. The last DeleteQueue of a shared body removes it, and so does the end of
-// the sessions that wait for it. A body without any queue row is removed at the next open.
+// the sessions that wait for it. A body without any queue row may be removed at any later open.
 //
 // A queue row is put once. To move a row with Sole to another session, put it there and delete it here with
 // Pointer.Sole false in one batch: then the body stays.
