@@ -112,3 +112,51 @@ func Allow(rule Rule) Decision { return Decision{Allowed: true, Rule: rule} }
 
 // Deny is a Decision that refuses because of rule, with the reason in words.
 func Deny(rule Rule, why string) Decision { return Decision{Rule: rule, Why: why} }
+
+// Credentials is what a CONNECT, and the AUTH packets after it, say about the client.
+type Credentials struct {
+	ClientID    string
+	Level       byte // MQTT protocol level: 3, 4 or 5
+	HasUsername bool
+	Username    string
+	HasPassword bool
+	Password    []byte // may be empty although HasPassword
+	Method      string // MQTT 5 Authentication Method, empty without enhanced authentication
+	Data        []byte // MQTT 5 Authentication Data
+	// Prefix is the CONNECT from the first byte of its variable header up to the Password's length, which a
+	// credential in the Password may cover.
+	Prefix []byte
+}
+
+// Outcome is the kind of a Verdict. The zero value rejects.
+type Outcome uint8
+
+// The outcomes of an authentication step.
+const (
+	Rejected  Outcome = iota
+	Accepted          // Principal is who the client is
+	Continued         // Data goes to the client in AUTH; its answer goes to Next
+)
+
+// Failure classes of rejected logins. The client learns the class and nothing more; unknown names and wrong passwords
+// are one class.
+type Failure uint8
+
+// The failure classes.
+const (
+	NotAuthenticated Failure = iota // wrong, unknown or missing credentials
+	NotPermitted                    // known, but may not connect here or with this Client Identifier
+	BadMethod                       // Authentication Method not offered
+	Busy                            // the login queue is full: try again later
+	Banned                          // locked out
+)
+
+// Verdict is one answer of an authenticator.
+type Verdict struct {
+	Outcome   Outcome
+	Principal Principal
+	Data      []byte                    // Authentication Data for the client, with Accepted and Continued
+	Next      func(data []byte) Verdict // set with Continued
+	Failure   Failure                   // set with Rejected
+	Cause     error                     // for the log and for explain; never sent to the client
+}

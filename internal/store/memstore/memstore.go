@@ -140,6 +140,16 @@ func (s *Store) apply(group []commit) {
 
 func (s *Store) full() bool { return s.opts.MaxBytes > 0 && s.state.bytes >= s.opts.MaxBytes }
 
+// Accepting returns nil while batches with new messages are taken, and store.ErrFull otherwise.
+func (s *Store) Accepting() error {
+	s.stateMu.RLock()
+	defer s.stateMu.RUnlock()
+	if s.full() {
+		return store.ErrFull
+	}
+	return nil
+}
+
 // Sessions yields every session, ascending by number. yield may read and commit.
 func (s *Store) Sessions(yield func(store.SessionRow) error) error {
 	return each(s, s.state.sessions, func(id store.SessionID, ses *session) func() error {

@@ -93,6 +93,15 @@ func (s *Store) Commit(b *store.Batch, done func(error)) {
 	s.signal()
 }
 
+// Accepting returns nil while batches with new messages are taken, or why they are not: an error that wraps
+// store.ErrFull.
+func (s *Store) Accepting() error {
+	if s.full.Load() {
+		return fmt.Errorf("disk of %q nearly full: %w", s.dir, store.ErrFull)
+	}
+	return nil
+}
+
 func (s *Store) signal() {
 	select {
 	case s.wake <- struct{}{}:

@@ -1,0 +1,131 @@
+package broker
+
+import (
+	"sync"
+
+	"github.com/sealmq/sealmq/mqtt"
+)
+
+// ackFIFO keeps the acknowledgements of one connection in the order of the packets they answer [MQTT-4.6.0-2]
+// [MQTT-4.6.0-3]. A slot is opened when a PUBLISH or PUBREL arrives and completed when everything it promises is true:
+// stored on disk, accepted by slow subscribers. Only the finished front of the queue is sent.
+type ackFIFO struct {
+	mu    sync.Mutex
+	slots []slot
+	base  uint64 // number of slots[0]
+	open  int    // QoS 1 and 2 messages counted against the Receive Maximum
+	bytes int64  // of messages whose slot is open
+}
+
+type slot struct {
+	kind   mqtt.PacketType
+	closes bool // sending it ends a message counted in open
+	code   mqtt.ReasonCode
+	pid    mqtt.PacketID
+	waits  int32
+	size   int32
+	why    string
+}
+
+// begin opens a slot that waits for one complete call. closes says that sending it ends a message counted against the
+// Receive Maximum; size is the PUBLISH's, for the bound on unacknowledged bytes.
+func (f *ackFIFO) begin(kind mqtt.PacketType, pid mqtt.PacketID, closes bool, size int) (number uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.slots = append(f.slots, slot{kind: kind, pid: pid, closes: closes, waits: 1, size: int32(size)})
+	f.bytes += int64(size)
+	return f.base + uint64(len(f.slots)) - 1
+}
+
+// wait makes the slot wait for n more complete calls.
+func (f *ackFIFO) wait(number uint64, n int32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if i := number - f.base; i < uint64(len(f.slots)) {
+		f.slots[i].waits += n
+	}
+}
+
+// counted adds to the messages open against the Receive Maximum and reports how many there are now.
+func (f *ackFIFO) counted(n int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open += n
+	return f.open
+}
+
+// unacked returns how many slots are open and how many bytes they stand for.
+func (f *ackFIFO) unacked() (n int, bytes int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.slots), f.bytes
+}
+
+// answer is what a slot is completed with. The zero value is success.
+type answer struct {
+	code mqtt.ReasonCode
+	why  string // Reason String
+}
+
+// complete takes one wait off the slot. When that finishes the front of the queue, the acknowledgements there are
+// appended to the connection's buffer, and w is told to flush it.
+func (c *conn) complete(w *work, number uint64, a answer) {
+	f := &c.acks
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := number - f.base
+	if i >= uint64(len(f.slots)) {
+		return // a stale slot of a connection that was reset
+	}
+	s := &f.slots[i]
+	s.waits--
+	if a.code > s.code || a.code.IsError() && !s.code.IsError() {
+		s.code, s.why = a.code, a.why
+	}
+	n := 0
+	for n < len(f.slots) && f.slots[n].waits <= 0 {
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	if c.out.lock() {
+		for _, s := range f.slots[:n] {
+			c.out.buf = appendAck(c.out.buf, c.version, s.kind, s.pid, s.code, s.why, c.problemInfo)
+		}
+		if c.out.unlock() {
+			w.touch(c)
+		}
+	}
+	for _, s := range f.slots[:n] {
+		f.bytes -= int64(s.size)
+		if s.closes || s.kind == mqtt.TypePubrec && s.code.IsError() {
+			f.open--
+		}
+	}
+	f.slots = f.slots[:copy(f.slots, f.slots[n:])]
+	f.base += uint64(n)
+	if len(f.slots) == 0 && cap(f.slots) > 64 {
+		f.slots = nil
+	}
+}
+
+// appendAck appends PUBACK, PUBREC, PUBREL or PUBCOMP in the shortest form that says it.
+func appendAck(dst []byte, v mqtt.Version, kind mqtt.PacketType, pid mqtt.PacketID, code mqtt.ReasonCode, why string, problemInfo bool) []byte {
+	flags := byte(0)
+	if kind == mqtt.TypePubrel {
+		flags = 2
+	}
+	first := byte(kind)<<4 | flags
+	hi, lo := byte(pid>>8), byte(pid)
+	switch {
+	case v < mqtt.V5 || code == mqtt.Success:
+		return append(dst, first, 2, hi, lo)
+	case why == "" || !problemInfo || len(why) > 100:
+		return append(dst, first, 3, hi, lo, byte(code))
+	default:
+		n := 3 + len(why)
+		dst = append(dst, first, byte(4+n), hi, lo, byte(code), byte(n), byte(mqtt.PropReasonString), 0, byte(len(why)))
+		return append(dst, why...)
+	}
+}

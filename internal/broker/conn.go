@@ -1,0 +1,348 @@
+package broker
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sealmq/sealmq/internal/identity"
+	"github.com/sealmq/sealmq/mqtt"
+)
+
+// conn is one Network Connection: a socket, the protocol version spoken on it, topic aliases and the bytes under way.
+// Everything that survives it is in its clientSession. Fields without a lock belong to the reader goroutine, or are
+// set before the connection is bound to its session and never change afterwards.
+type conn struct {
+	b        *Broker
+	wire     Wire
+	evidence identity.Evidence
+	listener string
+	address  addressKey
+
+	// From CONNECT.
+	version     mqtt.Version
+	clientID    string
+	principal   *identity.Principal
+	session     *clientSession
+	method      string // Authentication Method
+	keepAlive   time.Duration
+	maxPacket   uint32                        // the client's Maximum Packet Size [MQTT-3.1.2-24]
+	problemInfo bool                          // Reason Strings and User Properties are welcome [MQTT-3.1.2-29]
+	quota       int                           // the client's Receive Maximum
+	next        func([]byte) identity.Verdict // enhanced authentication under way
+	connect     *mqtt.Connect                 // kept while enhanced authentication is under way
+
+	out  outBuffer
+	acks ackFIFO
+
+	aliasIn  map[uint16]string
+	aliasOut aliasTable // under out's lock
+
+	partial []byte      // start of a packet whose end has not arrived
+	rate    rateLimiter // of PUBLISH
+	discard int         // bytes read after the end
+
+	wantsRoom atomic.Bool // the session waits until out has drained
+	outLimit  int         // bytes in out above which QoS 0 messages are dropped
+
+	lastRead     atomic.Int64 // Unix nanoseconds
+	partialSince atomic.Int64 // Unix nanoseconds; 0: no packet is incomplete
+	checkAt      atomic.Int64 // when the next deadline check is scheduled
+	phase        atomic.Int32
+
+	abortOnce  sync.Once
+	abortCause error
+
+	endOnce sync.Once
+	ended   chan struct{} // closed when the connection is over
+	cause   error         // why, set before ended is closed
+}
+
+// The phases of a connection.
+const (
+	awaitConnect int32 = iota
+	awaitAuth
+	connected
+)
+
+// accept admits a connection under the limits and starts its reader.
+func (b *Broker) accept(nc net.Conn, listener string) {
+	c := &conn{b: b, wire: newWire(nc), listener: listener, ended: make(chan struct{})}
+	c.address = keyOf(nc.RemoteAddr())
+	set := b.settings()
+	b.mu.Lock()
+	full := b.closing || len(b.conns) >= set.MaxClients
+	crowded := set.MaxPerAddress > 0 && !c.address.loopback() && b.byAddress[c.address] >= set.MaxPerAddress
+	if !full && !crowded {
+		b.conns[c] = struct{}{}
+		b.byAddress[c.address]++
+		b.wg.Add(1)
+	}
+	b.mu.Unlock()
+	if full || crowded {
+		b.stats.refusedConnections.Add(1)
+		b.log.Warn("connection refused", "listener", listener, "remote", nc.RemoteAddr(),
+			"limit", map[bool]string{true: "clients", false: "connections per address"}[full])
+		_ = nc.Close()
+		return
+	}
+	b.stats.connections.Add(1)
+	now := b.now()
+	c.lastRead.Store(now)
+	c.scheduleCheck(now + int64(set.ConnectTimeout))
+	go c.run()
+}
+
+// run serves the connection until its CONNECT is accepted, and then hands it to a goroutine with a fresh, small stack:
+// logging in needs deep calls, waiting does not, and most connections wait most of the time.
+func (c *conn) run() {
+	handed := false
+	defer func() {
+		if !handed {
+			c.cleanup()
+			c.b.wg.Done()
+		}
+	}()
+	defer c.recoverPanic()
+	if err := c.prove(); err != nil {
+		c.abort(err)
+		return
+	}
+	if err := c.wire.ReadEach(c.receiveConnect); err != nil {
+		c.abort(err)
+		return
+	}
+	handed = true
+	go c.serve()
+}
+
+// receiveConnect is receive until the client is connected.
+func (c *conn) receiveConnect(data []byte) (more bool) {
+	return c.receive(data) && (c.phase.Load() != connected || c.over())
+}
+
+// serve reads until the connection ends, then cleans up. Its recover confines a panic to this connection.
+func (c *conn) serve() {
+	defer c.b.wg.Done()
+	defer c.cleanup()
+	defer c.recoverPanic()
+	err := c.wire.ReadEach(c.receive)
+	if err == nil {
+		err = io.EOF
+	}
+	c.abort(err)
+}
+
+// prove finishes the transport's handshake and takes its evidence.
+func (c *conn) prove() error {
+	if p, ok := c.wire.(Prover); ok {
+		ctx, cancel := context.WithTimeout(c.b.ctx, c.b.settings().ConnectTimeout)
+		defer cancel()
+		ev, err := p.Prove(ctx)
+		if err != nil {
+			return err
+		}
+		c.evidence = *ev
+	} else {
+		c.evidence = identity.Evidence{Transport: "tcp"}
+		c.evidence.Remote = addrPort(c.wire.RemoteAddr())
+		c.evidence.Local = addrPort(c.wire.LocalAddr())
+		c.evidence.Loopback = c.evidence.Remote.Addr().IsLoopback() && c.evidence.Local.Addr().IsLoopback()
+	}
+	c.evidence.Listener = c.listener
+	return nil
+}
+
+// recoverPanic ends the connection whose goroutine panicked, and nothing else.
+func (c *conn) recoverPanic() {
+	if r := recover(); r != nil {
+		c.b.stats.panics.Add(1)
+		c.b.log.Error("panic in a connection; it is closed, the broker goes on",
+			"client", c.clientID, "remote", c.remote(), "panic", r, "stack", string(debug.Stack()))
+		c.disconnect(errPanicked)
+	}
+}
+
+// lingerBytes is how much input is read and thrown away after the end, so that closing does not reset the connection
+// before the client has read why.
+const lingerBytes = 256 << 10
+
+// receive handles a batch of bytes: all complete packets in it, then one flush of every connection they touched.
+func (c *conn) receive(data []byte) (more bool) {
+	if c.over() {
+		c.discard += len(data)
+		return c.discard < lingerBytes
+	}
+	w := c.b.getWork()
+	defer w.release()
+	c.lastRead.Store(w.now)
+	c.b.stats.bytesReceived.Add(int64(len(data)))
+	if len(c.partial) > 0 {
+		c.partial = append(c.partial, data...)
+		data = c.partial
+	}
+	n, err := c.packets(w, data)
+	if err != nil {
+		c.fail(w, err)
+		return true
+	}
+	c.keepRest(w, data[n:], n > 0)
+	return true
+}
+
+// packets handles the complete packets at the front of data and returns their length.
+func (c *conn) packets(w *work, data []byte) (n int, err error) {
+	for !c.over() {
+		h, size, err := mqtt.ParseHeader(data[n:], c.version)
+		if err != nil {
+			return n, c.describeFirst(data, err)
+		}
+		if size == 0 {
+			if c.phase.Load() == awaitConnect && len(data) > 0 && data[0]>>4 != byte(mqtt.TypeConnect) {
+				return n, c.describeFirst(data, errNotConnect)
+			}
+			return n, nil
+		}
+		if err := c.checkHeader(h, size); err != nil {
+			return n, c.describeFirst(data, err)
+		}
+		end := n + size + h.Remaining
+		if end > len(data) {
+			return n, nil
+		}
+		c.b.stats.packetsReceived.Add(1)
+		if err := c.handle(w, h, data[n+size:end:end], data[n:end:end]); err != nil {
+			return n, err
+		}
+		n = end
+	}
+	return n, nil
+}
+
+// checkHeader refuses, before anything is kept, a packet that is too large or out of place [MQTT-3.1.0-1].
+func (c *conn) checkHeader(h mqtt.Header, size int) error {
+	set := c.b.settings()
+	limit := set.MaxPacket
+	if c.phase.Load() == awaitConnect {
+		if h.Type != mqtt.TypeConnect {
+			return errNotConnect
+		}
+		limit = min(limit, set.MaxConnectPacket)
+	}
+	if size+h.Remaining > limit {
+		return errTooLarge
+	}
+	return nil
+}
+
+// keepRest keeps an incomplete packet. The memory grows with what has arrived, never with what was announced.
+func (c *conn) keepRest(w *work, rest []byte, fresh bool) {
+	if len(rest) == 0 {
+		c.partial = nil
+		c.partialSince.Store(0)
+		return
+	}
+	c.partial = append(c.partial[:0], rest...)
+	if fresh || c.partialSince.Load() == 0 {
+		c.partialSince.Store(w.now)
+		if c.phase.Load() == connected {
+			c.scheduleCheck(w.now + int64(c.b.settings().PacketTimeout))
+		}
+	}
+}
+
+// handle dispatches one packet. An error ends the connection with the reason code of reasonOf.
+func (c *conn) handle(w *work, h mqtt.Header, body, whole []byte) error {
+	switch c.phase.Load() {
+	case awaitConnect:
+		return c.handleConnect(w, h, body)
+	case awaitAuth:
+		return c.handleAuthBeforeConnack(w, h, body)
+	}
+	switch h.Type {
+	case mqtt.TypePublish:
+		return c.handlePublish(w, h, body, len(whole))
+	case mqtt.TypePuback, mqtt.TypePubrec, mqtt.TypePubrel, mqtt.TypePubcomp:
+		return c.handleAck(w, h, body)
+	case mqtt.TypeSubscribe:
+		return c.handleSubscribe(w, h, body)
+	case mqtt.TypeUnsubscribe:
+		return c.handleUnsubscribe(w, h, body)
+	case mqtt.TypePingreq:
+		return c.handlePingreq(w, h, body)
+	case mqtt.TypeDisconnect:
+		return c.handleDisconnect(w, h, body)
+	case mqtt.TypeAuth:
+		return c.handleAuth(w, h, body)
+	case mqtt.TypeConnect:
+		return refuse(errProtocol, "MQTT-3.1.0-2", "second connect")
+	default:
+		return refuse(errProtocol, "", h.Type.String()+" from a client")
+	}
+}
+
+func (c *conn) handlePingreq(w *work, h mqtt.Header, body []byte) error {
+	var p mqtt.Pingreq
+	if err := p.Parse(c.version, h.Flags, body); err != nil {
+		return err
+	}
+	c.append(w, func(dst []byte) []byte { return append(dst, byte(mqtt.TypePingresp)<<4, 0) }) // [MQTT-3.12.4-1]
+	return nil
+}
+
+// over reports whether the connection has ended.
+func (c *conn) over() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// remote is the peer's address for logs.
+func (c *conn) remote() string {
+	if a := c.wire.RemoteAddr(); a != nil {
+		return a.String()
+	}
+	return "unknown"
+}
+
+// addressKey is what connections are counted by: an IPv4 address, or an IPv6 /64.
+type addressKey struct{ prefix netip.Prefix }
+
+// loopback reports whether the address is this machine's own, where everything may come from one address.
+func (k addressKey) loopback() bool { return k.prefix.Addr().IsLoopback() }
+
+func keyOf(a net.Addr) addressKey {
+	ip := addrPort(a).Addr().Unmap()
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = 64
+	}
+	p, err := ip.Prefix(bits)
+	if err != nil {
+		return addressKey{} // Unix sockets: all count as one
+	}
+	return addressKey{p}
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	if a == nil {
+		return netip.AddrPort{}
+	}
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return ap
+}

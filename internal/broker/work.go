@@ -1,0 +1,107 @@
+package broker
+
+import (
+	"sync"
+
+	"github.com/sealmq/sealmq/internal/message"
+	"github.com/sealmq/sealmq/internal/session"
+	"github.com/sealmq/sealmq/internal/store"
+	"github.com/sealmq/sealmq/mqtt"
+)
+
+// work is the scratch memory of one goroutine while it handles one batch of input or events: parsed packets, effects,
+// encoded frames and the list of connections to flush. It is borrowed for the batch, so a connection at rest holds none.
+type work struct {
+	now     int64 // Unix nanoseconds, read once for the batch
+	publish mqtt.Publish
+	fx      session.Effects
+	touched []*conn
+	out     outgoing // the message being routed
+	entry   outgoing // the queue entry being sent
+	props   []byte
+	frames  [4]frame // QoS 0 copies: MQTT 3 or 5, RETAIN 0 or 1
+	pending []pending
+}
+
+// frame is an encoded PUBLISH that several receivers share.
+type frame struct {
+	bytes []byte
+	valid bool
+}
+
+// pending is a queue entry that may be sent once its batch is in the store's hands.
+type pending struct {
+	s   *clientSession
+	ord store.Ord
+}
+
+var works = sync.Pool{New: func() any { return new(work) }}
+
+func (b *Broker) getWork() *work {
+	w := works.Get().(*work)
+	w.now = b.now()
+	return w
+}
+
+// touch puts c on the list of connections to flush; only the goroutine that marked its buffer does so.
+func (w *work) touch(c *conn) { w.touched = append(w.touched, c) }
+
+// flush writes to every connection the batch has touched, once each.
+func (w *work) flush() {
+	for i := 0; i < len(w.touched); i++ { // flushing may touch more
+		w.touched[i].flush()
+	}
+	clear(w.touched)
+	w.touched = w.touched[:0]
+}
+
+// release ends the batch: flush, then give the memory back.
+func (w *work) release() {
+	w.flush()
+	w.out, w.entry = outgoing{}, outgoing{}
+	works.Put(w)
+}
+
+// prepare sets the message to be encoded from a parsed PUBLISH.
+func (w *work) prepare(p *mqtt.Publish) {
+	w.props = message.AppendForwarded(w.props[:0], &p.Properties)
+	w.out = outgoing{topic: p.Topic, payload: p.Payload, props: w.props}
+	if p.Properties.Has(mqtt.PropMessageExpiry) {
+		w.out.expiry, w.out.hasExpiry = p.Properties.MessageExpiry, true
+	}
+	for i := range w.frames {
+		w.frames[i].valid = false
+	}
+}
+
+// frame returns the QoS 0 copy that all plain receivers of a version and RETAIN flag share.
+func (w *work) frame(v mqtt.Version, retain bool) []byte {
+	i := 0
+	f := copyFor{version: mqtt.V311, retain: retain}
+	if v >= mqtt.V5 {
+		i, f.version = 2, mqtt.V5
+	}
+	if retain {
+		i++
+	}
+	fr := &w.frames[i]
+	if !fr.valid {
+		fr.bytes = w.out.appendTo(fr.bytes[:0], &f)
+		fr.valid = true
+	}
+	return fr.bytes
+}
+
+var batches = sync.Pool{New: func() any { return new(store.Batch) }}
+
+func getBatch() *store.Batch { return batches.Get().(*store.Batch) }
+
+func putBatch(b *store.Batch) {
+	b.Reset()
+	if cap(b.Ops) <= 256 {
+		batches.Put(b)
+	}
+}
+
+// entryOf sets the message that sendOwn encodes.
+func (w *work) entryOf(m *message.Message) { w.entry.of(m, w.now) }

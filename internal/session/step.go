@@ -1,0 +1,171 @@
+package session
+
+import (
+	"github.com/sealmq/sealmq/internal/store"
+	"github.com/sealmq/sealmq/mqtt"
+)
+
+// EventKind names what happened to a session.
+type EventKind uint8
+
+// The events of a session and the fields they use.
+const (
+	_ EventKind = iota
+	// Attach binds a connection. Quota is the client's Receive Maximum [MQTT-3.3.4-9].
+	Attach
+	// Detach unbinds it; the rest of the state stays [MQTT-4.1.0-1].
+	Detach
+	// Enqueue offers Entry for delivery. Outcome: Accepted, Held or Full.
+	Enqueue
+	// Ready releases the entry with place Ord for sending, once its commit is in the store's hands. Sole says that no
+	// other session refers to its body.
+	Ready
+	// Puback, Pubrec and Pubcomp are the client's acknowledgements, with PacketID and Code. Outcome: Accepted, Unknown
+	// or WrongFlow.
+	Puback
+	Pubrec
+	Pubcomp
+	// Stored says that what Effects.Stored asked for is on disk: PacketID, and Released for a PUBREL.
+	Stored
+	// Publish is an inbound QoS 2 PUBLISH with PacketID. Outcome: Accepted or Duplicate.
+	Publish
+	// Release is an inbound PUBREL. Outcome: Accepted or Unknown.
+	Release
+	// Refuse undoes Publish for a message that was then refused: PUBREC carries an error and frees PacketID.
+	Refuse
+	// Fetched hands in rows that Effects.Fetch asked for, in Rows; Last says that the store had no more.
+	Fetched
+	// Pause and Resume tell whether the connection's buffer takes more.
+	Pause
+	Resume
+	// Discard ends the delivery of PacketID without the client: the packet exceeds its Maximum Packet Size.
+	Discard
+	// Sweep drops expired messages that wait in memory.
+	Sweep
+)
+
+// Event is one thing that happened.
+type Event struct {
+	Kind     EventKind
+	PacketID mqtt.PacketID
+	Code     mqtt.ReasonCode
+	Released bool
+	Sole     bool
+	Last     bool
+	Quota    int
+	Ord      store.Ord
+	Entry    *Entry  // copied
+	Rows     []Entry // copied; Ord, Body and Msg set
+}
+
+// Outcome answers an event.
+type Outcome uint8
+
+// The outcomes; which events have which is said at the events.
+const (
+	Accepted  Outcome = iota
+	Held              // accepted above the limit because the client is online: acknowledge the sender later
+	Full              // not accepted
+	Duplicate         // Packet Identifier in use: the same message again
+	Unknown           // no such Packet Identifier
+	WrongFlow         // the acknowledgement of the other QoS
+)
+
+// SendKind names a packet to send.
+type SendKind uint8
+
+// The packets a session sends by itself.
+const (
+	SendPublish SendKind = iota
+	SendPubrel
+)
+
+// Send is one packet to put into the connection's buffer, before the next Step. Entry is the session's own and valid
+// until then.
+type Send struct {
+	Kind     SendKind
+	Dup      bool
+	PacketID mqtt.PacketID
+	Code     mqtt.ReasonCode
+	Entry    *Entry
+}
+
+// Write is a packet that waits for the batch: feed it back as a Stored event from the commit's done.
+type Write struct {
+	PacketID mqtt.PacketID
+	Released bool
+}
+
+// Effects is what an event leads to. The caller resets it before a Step and carries it out afterwards: Send at once,
+// then commit Batch.
+type Effects struct {
+	Outcome Outcome
+	Send    []Send
+	Batch   *store.Batch // changes are added here; never nil when the session is durable
+	Stored  []Write      // packets that wait for Batch, which then has Sync set
+	Ord     store.Ord    // place given by Enqueue
+	// More asks for another Resume event once Send is in the buffer: the burst limit was reached.
+	More bool
+	// Fetch asks to read up to FetchLimit queue rows from FetchFrom on, and to answer with Fetched.
+	Fetch      bool
+	FetchFrom  store.Ord
+	FetchLimit int
+	// Opened and Closed count inbound QoS 2 messages against the Receive Maximum of the connection.
+	Opened, Closed bool
+	Expired        int // messages dropped because their Message Expiry Interval had passed
+}
+
+// Reset empties fx and keeps its memory and its Batch.
+func (fx *Effects) Reset() {
+	clear(fx.Send)
+	*fx = Effects{Send: fx.Send[:0], Stored: fx.Stored[:0], Batch: fx.Batch}
+}
+
+// Step applies one event at the time now (Unix nanoseconds). It never blocks and never fails; what the client did wrong
+// is the Outcome.
+func (s *Session) Step(ev Event, now int64, fx *Effects) {
+	switch ev.Kind {
+	case Attach:
+		s.attach(ev.Quota)
+		s.pump(now, fx)
+	case Detach:
+		s.attached, s.paused = false, false
+	case Enqueue:
+		s.enqueue(ev.Entry, fx)
+		if ev.Entry.Ready {
+			s.pump(now, fx)
+		}
+	case Ready:
+		s.ready(ev.Ord, ev.Sole)
+		s.pump(now, fx)
+	case Puback:
+		s.puback(ev.PacketID, fx)
+		s.pump(now, fx)
+	case Pubrec:
+		s.pubrec(ev.PacketID, ev.Code, fx)
+		s.pump(now, fx)
+	case Pubcomp:
+		s.pubcomp(ev.PacketID, fx)
+		s.pump(now, fx)
+	case Stored:
+		s.stored(ev.PacketID, ev.Released, fx)
+	case Publish:
+		s.publish(ev.PacketID, fx)
+	case Release, Refuse:
+		s.release(ev.PacketID, fx)
+	case Fetched:
+		s.fetched(ev.Rows, ev.Last)
+		s.pump(now, fx)
+	case Pause:
+		s.paused = true
+	case Resume:
+		s.paused = false
+		s.pump(now, fx)
+	case Discard:
+		if pos, ok := s.position(ev.PacketID); ok {
+			s.finish(pos, s.ring.at(pos), fx)
+		}
+	case Sweep:
+		s.sweep(now, fx)
+	}
+}
