@@ -27,7 +27,8 @@ func TestOrphans(t *testing.T) {
 		o := testOptions(t)
 		o.FS = vfs.NewMem()
 		s := open(t, "store", o)
-		if err := errors.Join(storetest.CommitWait(s, putSession(1), putBody(1), putQueue(1, 1, 1, false)), s.Close()); err != nil {
+		err := storetest.CommitWait(s, putSession(1), putBody(1), putQueue(1, 1, 1, false))
+		if err := errors.Join(err, s.Settle(t.Context()), s.Close()); err != nil {
 			t.Fatal(err)
 		}
 		raw(t, o.FS, func(db *pebble.DB) {
