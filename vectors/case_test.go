@@ -252,8 +252,20 @@ func same(a, b *resultOut) bool {
 }
 
 // TestVectors runs every committed file. Unknown fields and words fail.
-func TestVectors(t *testing.T) {
+// caseFiles lists the cases of the profile. The folders of the packet codec and of topics belong to those packages' own
+// tests.
+func caseFiles() (list []string, err error) {
 	files, err := filepath.Glob("*/*.json")
+	for _, f := range files {
+		if dir := filepath.Dir(f); dir != "mqtt" && dir != "topic" {
+			list = append(list, f)
+		}
+	}
+	return list, err
+}
+
+func TestVectors(t *testing.T) {
+	files, err := caseFiles()
 	if err != nil {
 		t.Fatal(err)
 	}
