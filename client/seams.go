@@ -45,7 +45,7 @@ type CredentialSealer interface {
 	SealPassword(prefix []byte, connect *mqtt.Connect) ([]byte, error)
 }
 
-// AuthExchange is one exchange of an enhanced authentication [MQTT-4.12]. Its methods are called one after the other.
+// AuthExchange is one exchange of an enhanced authentication (MQTT 5 section 4.12). Its methods are called one after the other.
 type AuthExchange interface {
 	// Method returns the Authentication Method.
 	Method() string
