@@ -171,6 +171,14 @@ func TestBacklog(t *testing.T) {
 	if taken == 0 || taken > 300 || refused == 0 {
 		t.Errorf("%d batches taken, %d refused", taken, refused)
 	}
+	if err := storetest.CommitWait(s); err != nil {
+		t.Fatal(err)
+	}
+	st := s.Stats()
+	if st.Refused != uint64(refused) || st.Batches < 1001 || st.Groups == 0 || st.Syncs == 0 ||
+		st.Full || st.DiskBytes == 0 {
+		t.Errorf("%+v after %d refused", st, refused)
+	}
 }
 
 // TestInUse shows that a folder in use is refused by the name of who uses it, and is free after Close.
