@@ -2,6 +2,7 @@ package protect
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -42,7 +43,7 @@ const maxSessions = 4096
 // NewOpener returns an Opener.
 func NewOpener(cfg OpenerConfig) (*Opener, error) {
 	if cfg.Keys == nil || cfg.Replay == nil {
-		return nil, refuse(ReasonState, "an opener needs keys and a replay state")
+		return nil, errors.New("an opener needs keys and a replay state")
 	}
 	return &Opener{cfg: cfg, sessions: map[string]*derived{}}, nil
 }

@@ -510,3 +510,68 @@ func TestRedistributionKeepsFirstTime(t *testing.T) {
 		now += 1000
 	}
 }
+
+// A member that was not given the next epoch does not open it.
+func TestNextEpochIsClosedToTheLeftOut(t *testing.T) {
+	old := testRecord(t, keyring.UseS, nil)
+	next, err := old.Successor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewSealer(SealerConfig{Key: next, Sender: sid, Session: newSession(t, 1)}); !errors.Is(err, ErrSeal) {
+		t.Errorf("pre-active key seals: %v", err)
+	}
+	ring := ringOf(t, old, next)
+	before := seal(t, newSealer(t, SealerConfig{Key: old, Sender: sid, Session: newSession(t, 1)}), Message{Payload: []byte("1")})
+	if _, err := ring.Activate(next.KID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewSealer(SealerConfig{Key: ring.Lookup(old.KID), Sender: sid, Session: newSession(t, 1)}); !errors.Is(err, ErrSeal) {
+		t.Errorf("decrypt-only key seals: %v", err)
+	}
+	after := seal(t, newSealer(t, SealerConfig{Key: ring.Lookup(next.KID), Sender: sid, Session: newSession(t, 2)}), Message{Payload: []byte("2")})
+	policy := mustPolicy(t, Entry{Filter: "#", Require: Requirement{Confidential: true}})
+	member, leftOut := newOpener(t, ring, policy), newOpener(t, ringOf(t, old), policy)
+	for _, msg := range [][]byte{before, after} {
+		if _, err := member.Open(nil, &Delivery{Topic: testTopic, Payload: msg}); err != nil {
+			t.Errorf("member: %v", err)
+		}
+	}
+	_, err = leftOut.Open(nil, &Delivery{Topic: testTopic, Payload: after})
+	wantReason(t, err, ReasonUnknownKey)
+	if _, err := ring.Destroy(old.KID); err != nil {
+		t.Fatal(err)
+	}
+	_, err = newOpener(t, ring, policy).Open(nil, &Delivery{Topic: testTopic, Payload: before})
+	wantReason(t, err, ReasonUnknownKey)
+	limited := next.Clone()
+	limited.State, limited.MaxMessages = keyring.StateActive, 2
+	s := newSealer(t, SealerConfig{Key: limited, Sender: sid, Session: newSession(t, 3), Limit: keyring.NewBudget(limited, nil)})
+	seal(t, s, Message{})
+	seal(t, s, Message{})
+	if _, err := s.Seal(nil, &Message{Topic: testTopic}); !errors.Is(err, keyring.ErrExhausted) || !errors.Is(err, ErrSeal) {
+		t.Errorf("third of two messages: %v", err)
+	}
+	last := newSession(t, 4)
+	last.last = 1<<32 - 1
+	if _, err := last.next(); !errors.Is(err, keyring.ErrExhausted) {
+		t.Errorf("sequence after 2^32-1: %v", err)
+	}
+}
+
+func TestOpenSessionStoresBootFirst(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "boot")
+	for want := uint32(1); want < 4; want++ {
+		s, err := OpenSession(keyring.NewCounter(path, 3))
+		if err != nil || s.Boot() != want {
+			t.Fatalf("boot %v, %v", s, err)
+		}
+		stored, err := keyring.NewCounter(path, 3).Value()
+		if err != nil || stored != uint64(want) {
+			t.Errorf("stored %d, %v", stored, err)
+		}
+	}
+	if _, err := OpenSession(keyring.NewCounter(path, 3)); !errors.Is(err, keyring.ErrExhausted) {
+		t.Errorf("past the last boot: %v", err)
+	}
+}
