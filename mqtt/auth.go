@@ -1,5 +1,10 @@
 package mqtt
 
+import (
+	"fmt"
+	"log/slog"
+)
+
 // Auth is one step of an extended authentication exchange, MQTT 5 §3.15. It exists in version 5 only.
 type Auth struct {
 	ReasonCode ReasonCode // Success, ContinueAuthentication or ReAuthenticate
@@ -63,3 +68,15 @@ func (p *Auth) needsMethod() bool {
 func (p *Auth) Clone() *Auth {
 	return &Auth{ReasonCode: p.ReasonCode, Properties: p.Properties.Clone()}
 }
+
+// summary is what may be printed: no Authentication Data.
+func (p Auth) summary() string {
+	return fmt.Sprintf("AUTH 0x%02X %s method %q", uint8(p.ReasonCode), p.ReasonCode, p.Properties.AuthMethod)
+}
+
+// Format implements fmt.Formatter for every verb, so that no way of printing shows the Authentication Data, which may
+// be a secret. Like LogValue it is a method of the value, so that printing a copy is covered, too.
+func (p Auth) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(p.summary())) }
+
+// LogValue implements slog.LogValuer, without the Authentication Data.
+func (p Auth) LogValue() slog.Value { return slog.StringValue(p.summary()) }

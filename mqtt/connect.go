@@ -16,7 +16,7 @@ type Connect struct {
 	HasUsername     bool
 	Username        string
 	HasPassword     bool
-	Password        []byte // a secret: printing a Connect leaves it out
+	Password        []byte `json:"-"` // a secret: printing a Connect leaves it out
 	HasWill         bool
 	Will            Will
 	Properties      Properties // version 5
@@ -314,13 +314,14 @@ func (c *Connect) Clone() *Connect {
 }
 
 // summary is what may be printed: no Password, no Authentication Data, no payload.
-func (c *Connect) summary() string {
+func (c Connect) summary() string {
 	return fmt.Sprintf("CONNECT %s client %q user %q clean %t will %t", c.ProtocolVersion, c.ClientID, c.Username,
 		c.CleanStart, c.HasWill)
 }
 
-// Format implements fmt.Formatter for every verb, so that no way of printing shows the Password.
-func (c *Connect) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.summary())) }
+// Format implements fmt.Formatter for every verb, so that no way of printing shows the Password. Like LogValue it is a
+// method of the value, so that printing a copy is covered, too.
+func (c Connect) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.summary())) }
 
 // LogValue implements slog.LogValuer, without the Password.
-func (c *Connect) LogValue() slog.Value { return slog.StringValue(c.summary()) }
+func (c Connect) LogValue() slog.Value { return slog.StringValue(c.summary()) }

@@ -118,7 +118,13 @@ func (d *decoder) text(what string) string {
 
 // scannedText reads a UTF-8 Encoded String and tells whether it has wildcard characters.
 func (d *decoder) scannedText(what string) (s string, wildcard bool) {
-	b := d.binary(what)
+	if len(d.b) < 2 || int(binary.BigEndian.Uint16(d.b)) > len(d.b)-2 {
+		d.binary(what) // fails with the reason
+		return "", false
+	}
+	n := 2 + int(binary.BigEndian.Uint16(d.b))
+	b := d.b[2:n]
+	d.b = d.b[n:]
 	if len(b) == 0 {
 		return "", false
 	}

@@ -56,7 +56,10 @@ func New(t PacketType) Packet {
 func Parse(v Version, h Header, body []byte) (Packet, error) {
 	p := New(h.Type)
 	if p == nil {
-		return nil, checkFlags(h.Type, h.Flags, v)
+		return nil, refuse(MalformedPacket, v.clause("MQTT 3.1.1 §2.2.1", "MQTT 5 §2.1.2"), "reserved packet type")
+	}
+	if h.Type != TypeConnect && (v < V31 || v > V5) {
+		return nil, refuse(ProtocolError, "MQTT-3.1.0-1", "packet before the version is known")
 	}
 	if len(body) != h.Remaining {
 		return nil, refuse(MalformedPacket, v.clause("MQTT-4.8.0-1", "MQTT-4.13.1-1"), "body is not of the Remaining Length")

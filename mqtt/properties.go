@@ -43,7 +43,7 @@ type Properties struct {
 	ServerReference         string
 	ReasonString            string
 	CorrelationData         []byte
-	AuthData                []byte
+	AuthData                []byte   `json:"-"` // may be a secret
 	SubscriptionIDs         []uint32 // each 1 to 268,435,455; more than one only in PUBLISH
 	User                    []UserProperty
 }
@@ -62,11 +62,10 @@ func (p *Properties) Reset() {
 
 // Clone returns a copy that shares no memory with p.
 func (p *Properties) Clone() Properties {
-	c := *p
 	if p.Present == 0 {
-		c.User, c.SubscriptionIDs = nil, nil
-		return c
+		return Properties{}
 	}
+	c := *p
 	c.ContentType = strings.Clone(p.ContentType)
 	c.ResponseTopic = strings.Clone(p.ResponseTopic)
 	c.AssignedClientID = strings.Clone(p.AssignedClientID)
@@ -77,8 +76,8 @@ func (p *Properties) Clone() Properties {
 	c.CorrelationData = cloneBytes(p.CorrelationData)
 	c.AuthData = cloneBytes(p.AuthData)
 	c.SubscriptionIDs = append([]uint32(nil), p.SubscriptionIDs...)
-	c.User = make([]UserProperty, len(p.User))
-	for i, u := range p.User {
+	c.User = append([]UserProperty(nil), p.User...)
+	for i, u := range c.User {
 		c.User[i] = UserProperty{strings.Clone(u.Key), strings.Clone(u.Value)}
 	}
 	return c
@@ -114,11 +113,18 @@ func (p *Properties) Append(dst []byte, t PacketType) ([]byte, error) {
 
 // parse reads the Property Length and the properties of a packet of type t [MQTT-2.2.2-1].
 func (p *Properties) parse(d *decoder, t PacketType) {
-	p.Reset()
+	if p.Present != 0 {
+		p.Reset()
+	}
 	if len(d.b) > 0 && d.b[0] == 0 {
 		d.b = d.b[1:]
 		return
 	}
+	p.parseSome(d, t)
+}
+
+// parseSome is parse for a Property Length that is not 0.
+func (p *Properties) parseSome(d *decoder, t PacketType) {
 	n := int(d.varint("Property Length"))
 	inner := decoder{b: d.take(n, "properties"), v: d.v}
 	p.parseEach(&inner, t)

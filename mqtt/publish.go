@@ -22,8 +22,8 @@ func (*Publish) Type() PacketType { return TypePublish }
 // Parse implements Packet. Subscription Identifiers are accepted, because a server sends them; a server refuses them
 // from a client [MQTT-3.3.4-6].
 func (p *Publish) Parse(v Version, flags byte, body []byte) error {
-	if err := checkFlags(TypePublish, flags, v); err != nil {
-		return err
+	if flags&0x6 == 0x6 || flags&(flagDup|0x6) == flagDup {
+		return checkFlags(TypePublish, flags, v)
 	}
 	p.Dup, p.QoS, p.Retain = flags&flagDup != 0, QoS(flags>>1&3), flags&flagRetain != 0
 	d := decoder{b: body, v: v}
@@ -34,7 +34,7 @@ func (p *Publish) Parse(v Version, flags byte, body []byte) error {
 	}
 	if v == V5 {
 		p.Properties.parse(&d, TypePublish)
-	} else {
+	} else if p.Properties.Present != 0 {
 		p.Properties.Reset()
 	}
 	if p.Topic == "" && !p.Properties.Has(PropTopicAlias) {

@@ -10,8 +10,8 @@ type Reader struct {
 	r    io.Reader
 	v    Version
 	max  int
-	buf  []byte // holds the packet being read, and what was read beyond it
-	used int    // bytes at the start of buf that belong to the packet returned last
+	buf  []byte // everything read
+	used int    // bytes at the start of buf that belong to packets returned already
 }
 
 // readerChunk is how much room the buffer of a Reader has at first, in bytes.
@@ -31,10 +31,8 @@ func NewReader(r io.Reader, v Version, max int) *Reader {
 // kept. It returns io.EOF if the stream ends between packets, io.ErrUnexpectedEOF if it ends within one, and an *Error
 // for a packet that is refused, after which the stream is of no use any more.
 func (r *Reader) ReadPacket() (Packet, error) {
-	n := copy(r.buf, r.buf[r.used:])
-	r.buf, r.used = r.buf[:n], 0
 	for {
-		h, n, err := ParseHeader(r.buf, r.v)
+		h, n, err := ParseHeader(r.buf[r.used:], r.v)
 		if err != nil {
 			return nil, err
 		}
@@ -47,19 +45,20 @@ func (r *Reader) ReadPacket() (Packet, error) {
 	}
 }
 
-// readBody completes a packet whose fixed header takes the first n bytes of the buffer.
+// readBody completes a packet whose fixed header takes the next n bytes of the buffer.
 func (r *Reader) readBody(h Header, n int) (Packet, error) {
 	size := n + h.Remaining
 	if size > r.max {
 		return nil, refuse(PacketTooLarge, r.v.clause("MQTT-4.8.0-1", "MQTT-3.1.2-24"), "packet larger than the limit")
 	}
-	for len(r.buf) < size {
+	for len(r.buf)-r.used < size {
 		if err := r.fill(); err != nil {
 			return nil, err
 		}
 	}
-	r.used = size
-	p, err := Parse(r.v, h, r.buf[n:size:size])
+	frame := r.buf[r.used : r.used+size : r.used+size]
+	r.used += size
+	p, err := Parse(r.v, h, frame[n:])
 	if err != nil {
 		return nil, err
 	}
@@ -69,8 +68,13 @@ func (r *Reader) readBody(h Header, n int) (Packet, error) {
 	return p, nil
 }
 
-// fill reads at least one byte into the buffer, which it doubles when it is full.
+// fill reads at least one byte into the buffer. When the buffer is full, it moves what is pending to its start, or
+// doubles it.
 func (r *Reader) fill() error {
+	if len(r.buf) == cap(r.buf) && r.used > 0 {
+		n := copy(r.buf, r.buf[r.used:])
+		r.buf, r.used = r.buf[:n], 0
+	}
 	if len(r.buf) == cap(r.buf) {
 		grown := make([]byte, len(r.buf), max(readerChunk, 2*cap(r.buf)))
 		copy(grown, r.buf)
@@ -78,7 +82,7 @@ func (r *Reader) fill() error {
 	}
 	n, err := io.ReadAtLeast(r.r, r.buf[len(r.buf):cap(r.buf)], 1)
 	r.buf = r.buf[:len(r.buf)+n]
-	if errors.Is(err, io.EOF) && len(r.buf) > 0 {
+	if errors.Is(err, io.EOF) && len(r.buf) > r.used {
 		return io.ErrUnexpectedEOF
 	}
 	return err

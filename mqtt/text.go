@@ -28,16 +28,31 @@ const (
 
 // scanText reports whether b is legal text, and whether it contains one of the wildcard characters '+' and '#'.
 func scanText(b []byte) (legal, wildcard bool) {
-	for len(b) >= 8 {
-		x := binary.LittleEndian.Uint64(b)
+	if len(b) < 8 {
+		return scanSlow(b, false)
+	}
+	for i := 0; ; i += 8 {
+		// The last word overlaps the one before it, unless the length is a multiple of 8: characters of ASCII may be
+		// looked at twice.
+		last := i+8 >= len(b)
+		if last {
+			i = len(b) - 8
+		}
+		x := binary.LittleEndian.Uint64(b[i:])
 		if (x|(x+eachOne)|^(x+eachToHigh))&eachHigh != 0 {
-			break // not ASCII, or a control character
+			return scanSlow(b[i:], wildcard) // not ASCII, or a control character; all before it is ASCII
 		}
 		if y := (x | eachBit3) ^ eachPlus; (y+eachLowerAll)&eachHigh != eachHigh {
 			wildcard = true
 		}
-		b = b[8:]
+		if last {
+			return true, wildcard
+		}
 	}
+}
+
+// scanSlow is scanText one character at a time; wildcard is what is known already.
+func scanSlow(b []byte, wildcard bool) (bool, bool) {
 	for len(b) > 0 {
 		c := b[0]
 		if c >= utf8.RuneSelf {

@@ -2,9 +2,6 @@ package topic
 
 import "strings"
 
-// cutLevel splits off the first level. more is false when there is no separator.
-func cutLevel(s string) (level, rest string, more bool) { return strings.Cut(s, "/") }
-
 // HasWildcard reports whether the filter has a wildcard character.
 func (f Filter) HasWildcard() bool { return strings.ContainsAny(string(f), "+#") }
 
@@ -14,7 +11,7 @@ func startsWithWildcard(s string) bool { return s != "" && (s[0] == '+' || s[0] 
 // Matches reports whether the filter matches the name. A wildcard in the first level does not match a name that starts
 // with '$' [MQTT-4.7.2-1]. '#' stands for any number of levels, none included: "a/#" matches "a" (MQTT 5 §4.7.1.2).
 func (f Filter) Matches(n Name) bool {
-	if n == "" || n[0] == '$' && startsWithWildcard(string(f)) {
+	if f == "" || n == "" || n[0] == '$' && startsWithWildcard(string(f)) {
 		return false
 	}
 	return covers(string(f), string(n))
@@ -22,30 +19,38 @@ func (f Filter) Matches(n Name) bool {
 
 // Covers reports whether every name that g matches is matched by f, too. It is exact.
 func (f Filter) Covers(g Filter) bool {
-	if g == "" || g[0] == '$' && startsWithWildcard(string(f)) {
+	if f == "" || g == "" || g[0] == '$' && startsWithWildcard(string(f)) {
 		return false
+	}
+	if g == "#" {
+		return f == "#" || f == "+/#" // a name has at least one level, so these two match the same names
 	}
 	return covers(string(f), string(g))
 }
 
-// covers compares level by level. The levels of s may themselves be wildcards, which only the same or a wider
-// wildcard of f covers; for a name there are none.
+// covers compares level by level; i and j are where the current levels of f and s start. The levels of s may
+// themselves be wildcards, which only the same or a wider wildcard of f covers; a name has none.
 func covers(f, s string) bool {
-	for {
-		fl, fRest, fMore := cutLevel(f)
-		sl, sRest, sMore := cutLevel(s)
+	for i, j := 0, 0; ; i, j = i+1, j+1 {
+		if i < len(f) && f[i] == '#' {
+			return true
+		}
+		if i < len(f) && f[i] == '+' {
+			if j < len(s) && s[j] == '#' {
+				return false
+			}
+			for i++; j < len(s) && s[j] != '/'; j++ {
+			}
+		} else {
+			for i < len(f) && j < len(s) && f[i] == s[j] && f[i] != '/' {
+				i, j = i+1, j+1
+			}
+		}
 		switch {
-		case fl == "#":
-			return true
-		case sl == "#", fl != "+" && fl != sl:
-			return false
-		case !fMore && !sMore:
-			return true
-		case !sMore:
-			return fRest == "#" // "a/#" matches "a"
-		case !fMore:
+		case j == len(s):
+			return i == len(f) || f[i:] == "/#" // "a/#" matches "a"
+		case i == len(f) || f[i] != '/' || s[j] != '/':
 			return false
 		}
-		f, s = fRest, sRest
 	}
 }

@@ -30,7 +30,7 @@ const (
 // Levels returns the number of levels of a name or filter, which is the number of separators plus one.
 func Levels(s string) int { return strings.Count(s, "/") + 1 }
 
-// ParseName checks that s is a Topic Name [MQTT-4.7.1-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2].
+// ParseName checks that s is a Topic Name [MQTT-4.7.0-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2] [MQTT-4.7.3-3].
 func ParseName(s string) (Name, error) {
 	if err := checkCommon(InvalidName, s); err != nil {
 		return "", err
@@ -79,9 +79,6 @@ func parseFilter(s string, offset int) (Filter, error) {
 // $share/ShareName/filter (MQTT 5 §4.8.2), it returns both parts; otherwise the ShareName is empty. The ShareName has at
 // least one character and none of "/", "+" and "#", and a filter follows [MQTT-4.8.2-1] [MQTT-4.8.2-2].
 func ParseSubscription(s string) (ShareName, Filter, error) {
-	if s == "$share" {
-		return "", "", &Error{InvalidFilter, "shared subscription without ShareName and filter", len(s)}
-	}
 	if !strings.HasPrefix(s, sharePrefix) {
 		f, err := parseFilter(s, 0)
 		return "", f, err
@@ -116,8 +113,14 @@ func checkCommon(kind Kind, s string) *Error {
 	if i := strings.IndexByte(s, 0); i >= 0 {
 		return &Error{kind, "U+0000", i}
 	}
-	if Levels(s) > MaxLevels {
-		return &Error{TooManyLevels, "more than 128 levels", 0}
+	levels := 1
+	for i := 0; i < len(s); i++ {
+		if s[i] != '/' {
+			continue
+		}
+		if levels++; levels > MaxLevels {
+			return &Error{TooManyLevels, "more than 128 levels", i}
+		}
 	}
 	return nil
 }

@@ -18,20 +18,21 @@ type ackFIFO struct {
 }
 
 type slot struct {
-	kind    mqtt.PacketType
-	closes  bool // sending it ends a message counted in open
-	code    mqtt.ReasonCode
-	pid     mqtt.PacketID
-	waits   int32
-	size    int32
-	why     string
+	kind   mqtt.PacketType
+	closes bool // sending it ends a message counted in open
+	code   mqtt.ReasonCode
+	pid    mqtt.PacketID
+	waits  int32
+	size   int32
+	why    string
 }
 
-// begin opens a slot that waits for one complete call. size is the PUBLISH's, for the bound on unacknowledged bytes.
-func (f *ackFIFO) begin(kind mqtt.PacketType, pid mqtt.PacketID, size int) (number uint64) {
+// begin opens a slot that waits for one complete call. closes says that sending it ends a message counted against the
+// Receive Maximum; size is the PUBLISH's, for the bound on unacknowledged bytes.
+func (f *ackFIFO) begin(kind mqtt.PacketType, pid mqtt.PacketID, closes bool, size int) (number uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.slots = append(f.slots, slot{kind: kind, pid: pid, waits: 1, size: int32(size)})
+	f.slots = append(f.slots, slot{kind: kind, pid: pid, closes: closes, waits: 1, size: int32(size)})
 	f.bytes += int64(size)
 	return f.base + uint64(len(f.slots)) - 1
 }
@@ -62,9 +63,8 @@ func (f *ackFIFO) unacked() (n int, bytes int64) {
 
 // answer is what a slot is completed with. The zero value is success.
 type answer struct {
-	code   mqtt.ReasonCode
-	why    string // Reason String
-	closes bool   // the message is no longer open towards the client
+	code mqtt.ReasonCode
+	why  string // Reason String
 }
 
 // complete takes one wait off the slot. When that finishes the front of the queue, the acknowledgements there are
@@ -82,7 +82,6 @@ func (c *conn) complete(w *work, number uint64, a answer) {
 	if a.code > s.code || a.code.IsError() && !s.code.IsError() {
 		s.code, s.why = a.code, a.why
 	}
-	s.closes = s.closes || a.closes
 	n := 0
 	for n < len(f.slots) && f.slots[n].waits <= 0 {
 		n++
@@ -92,7 +91,7 @@ func (c *conn) complete(w *work, number uint64, a answer) {
 	}
 	if c.out.lock() {
 		for _, s := range f.slots[:n] {
-			c.out.buf = appendAck(c.out.buf, c.version, s.kind, s.pid, s.code, s.why, c.problemInfo)
+			c.out.buf = appendAck(c.out.buf, c.version, s.kind, s.pid, s.code, c.reasonString(s.why))
 		}
 		if c.out.unlock() {
 			w.touch(c)
@@ -100,7 +99,7 @@ func (c *conn) complete(w *work, number uint64, a answer) {
 	}
 	for _, s := range f.slots[:n] {
 		f.bytes -= int64(s.size)
-		if s.closes || s.code.IsError() {
+		if s.closes || s.kind == mqtt.TypePubrec && s.code.IsError() {
 			f.open--
 		}
 	}
@@ -111,8 +110,23 @@ func (c *conn) complete(w *work, number uint64, a answer) {
 	}
 }
 
-// appendAck appends PUBACK, PUBREC, PUBREL or PUBCOMP in the shortest form that says it.
-func appendAck(dst []byte, v mqtt.Version, kind mqtt.PacketType, pid mqtt.PacketID, code mqtt.ReasonCode, why string, problemInfo bool) []byte {
+const (
+	ackOverhead     = 2 + 2 + 1 + 1 + 3 // bytes of an acknowledgement around its Reason String
+	maxReasonString = 100               // bytes; the lengths of the packet then take one byte each
+)
+
+// reasonString is what an acknowledgement says in words: nothing when the client does not want to hear it
+// [MQTT-3.1.2-29] or has no room for it [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.7.2-2].
+func (c *conn) reasonString(why string) string {
+	if !c.problemInfo || len(why) > maxReasonString || c.maxPacket > 0 && ackOverhead+len(why) > int(c.maxPacket) {
+		return ""
+	}
+	return why
+}
+
+// appendAck appends PUBACK, PUBREC, PUBREL or PUBCOMP in the shortest form that says it. It never adds User Properties
+// [MQTT-3.4.2-3] [MQTT-3.5.2-3] [MQTT-3.6.2-3] [MQTT-3.7.2-3].
+func appendAck(dst []byte, v mqtt.Version, kind mqtt.PacketType, pid mqtt.PacketID, code mqtt.ReasonCode, why string) []byte {
 	flags := byte(0)
 	if kind == mqtt.TypePubrel {
 		flags = 2
@@ -122,7 +136,7 @@ func appendAck(dst []byte, v mqtt.Version, kind mqtt.PacketType, pid mqtt.Packet
 	switch {
 	case v < mqtt.V5 || code == mqtt.Success:
 		return append(dst, first, 2, hi, lo)
-	case why == "" || !problemInfo || len(why) > 100:
+	case why == "":
 		return append(dst, first, 3, hi, lo, byte(code))
 	default:
 		n := 3 + len(why)

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/retained"
 	"github.com/sealmq/sealmq/internal/router"
 	"github.com/sealmq/sealmq/internal/store"
@@ -39,6 +40,9 @@ type Broker struct {
 	timers   timers
 	stats    stats
 	flusher  flusher
+	owners   owners
+
+	retainLocks stripes // one topic's Retained Message is changed by one goroutine at a time
 
 	lastSession atomic.Uint64
 	lastBody    atomic.Uint64
@@ -64,7 +68,7 @@ func New(o Options) *Broker {
 	b := &Broker{
 		store: o.Store, reader: o.Reader, authn: o.Authenticator, authz: o.Authorizer,
 		log: o.Log, clock: o.Clock, version: o.Version,
-		router:    newRouter(),
+		router:    router.New[*clientSession](router.Config{}),
 		retained:  retained.New(),
 		conns:     make(map[*conn]struct{}),
 		byAddress: make(map[addressKey]int),
@@ -74,6 +78,8 @@ func New(o Options) *Broker {
 	b.sessions.init()
 	b.groups.init()
 	b.flusher.init()
+	b.timers.wake = make(chan struct{}, 1)
+	b.owners.count = make(map[identity.Principal]int)
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
 	return b
 }

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -32,9 +31,9 @@ type conn struct {
 	session     *clientSession
 	method      string // Authentication Method
 	keepAlive   time.Duration
-	maxPacket   uint32 // the client's Maximum Packet Size [MQTT-3.1.2-24]
-	problemInfo bool   // Reason Strings and User Properties are welcome [MQTT-3.1.2-29]
-	quota       int    // the client's Receive Maximum
+	maxPacket   uint32                        // the client's Maximum Packet Size [MQTT-3.1.2-24]
+	problemInfo bool                          // Reason Strings and User Properties are welcome [MQTT-3.1.2-29]
+	quota       int                           // the client's Receive Maximum
 	next        func([]byte) identity.Verdict // enhanced authentication under way
 	connect     *mqtt.Connect                 // kept while enhanced authentication is under way
 
@@ -46,11 +45,18 @@ type conn struct {
 
 	partial []byte      // start of a packet whose end has not arrived
 	rate    rateLimiter // of PUBLISH
+	discard int         // bytes read after the end
+
+	wantsRoom atomic.Bool // the session waits until out has drained
+	outLimit  int         // bytes in out above which QoS 0 messages are dropped
 
 	lastRead     atomic.Int64 // Unix nanoseconds
 	partialSince atomic.Int64 // Unix nanoseconds; 0: no packet is incomplete
 	checkAt      atomic.Int64 // when the next deadline check is scheduled
 	phase        atomic.Int32
+
+	abortOnce  sync.Once
+	abortCause error
 
 	endOnce sync.Once
 	ended   chan struct{} // closed when the connection is over
@@ -71,7 +77,7 @@ func (b *Broker) accept(nc net.Conn, listener string) {
 	set := b.settings()
 	b.mu.Lock()
 	full := b.closing || len(b.conns) >= set.MaxClients
-	crowded := set.MaxPerAddress > 0 && b.byAddress[c.address] >= set.MaxPerAddress
+	crowded := set.MaxPerAddress > 0 && !c.address.loopback() && b.byAddress[c.address] >= set.MaxPerAddress
 	if !full && !crowded {
 		b.conns[c] = struct{}{}
 		b.byAddress[c.address]++
@@ -92,17 +98,41 @@ func (b *Broker) accept(nc net.Conn, listener string) {
 	go c.run()
 }
 
-// run reads until the connection ends, then cleans up. Its recover confines a panic to this connection.
+// run serves the connection until its CONNECT is accepted, and then hands it to a goroutine with a fresh, small stack:
+// logging in needs deep calls, waiting does not, and most connections wait most of the time.
 func (c *conn) run() {
-	defer c.b.wg.Done()
-	defer c.cleanup()
+	handed := false
+	defer func() {
+		if !handed {
+			c.cleanup()
+			c.b.wg.Done()
+		}
+	}()
 	defer c.recoverPanic()
 	if err := c.prove(); err != nil {
 		c.abort(err)
 		return
 	}
+	if err := c.wire.ReadEach(c.receiveConnect); err != nil {
+		c.abort(err)
+		return
+	}
+	handed = true
+	go c.serve()
+}
+
+// receiveConnect is receive until the client is connected.
+func (c *conn) receiveConnect(data []byte) (more bool) {
+	return c.receive(data) && (c.phase.Load() != connected || c.over())
+}
+
+// serve reads until the connection ends, then cleans up. Its recover confines a panic to this connection.
+func (c *conn) serve() {
+	defer c.b.wg.Done()
+	defer c.cleanup()
+	defer c.recoverPanic()
 	err := c.wire.ReadEach(c.receive)
-	if err == nil || errors.Is(err, io.EOF) {
+	if err == nil {
 		err = io.EOF
 	}
 	c.abort(err)
@@ -138,9 +168,18 @@ func (c *conn) recoverPanic() {
 	}
 }
 
+// lingerBytes is how much input is read and thrown away after the end, so that closing does not reset the connection
+// before the client has read why.
+const lingerBytes = 256 << 10
+
 // receive handles a batch of bytes: all complete packets in it, then one flush of every connection they touched.
 func (c *conn) receive(data []byte) (more bool) {
+	if c.over() {
+		c.discard += len(data)
+		return c.discard < lingerBytes
+	}
 	w := c.b.getWork()
+	defer w.release()
 	c.lastRead.Store(w.now)
 	c.b.stats.bytesReceived.Add(int64(len(data)))
 	if len(c.partial) > 0 {
@@ -148,13 +187,12 @@ func (c *conn) receive(data []byte) (more bool) {
 		data = c.partial
 	}
 	n, err := c.packets(w, data)
-	if err == nil {
-		c.keepRest(w, data[n:])
-	} else {
+	if err != nil {
 		c.fail(w, err)
+		return true
 	}
-	w.release()
-	return err == nil && !c.over()
+	c.keepRest(w, data[n:], n > 0)
+	return true
 }
 
 // packets handles the complete packets at the front of data and returns their length.
@@ -203,22 +241,18 @@ func (c *conn) checkHeader(h mqtt.Header, size int) error {
 }
 
 // keepRest keeps an incomplete packet. The memory grows with what has arrived, never with what was announced.
-func (c *conn) keepRest(w *work, rest []byte) {
+func (c *conn) keepRest(w *work, rest []byte, fresh bool) {
 	if len(rest) == 0 {
-		if cap(c.partial) > 0 {
-			c.partial = nil
-		}
+		c.partial = nil
 		c.partialSince.Store(0)
 		return
 	}
 	c.partial = append(c.partial[:0], rest...)
-	if c.partialSince.Load() == 0 {
+	if fresh || c.partialSince.Load() == 0 {
 		c.partialSince.Store(w.now)
 		if c.phase.Load() == connected {
 			c.scheduleCheck(w.now + int64(c.b.settings().PacketTimeout))
 		}
-	} else if len(rest) < len(c.partial) {
-		c.partialSince.Store(w.now)
 	}
 }
 
@@ -281,6 +315,9 @@ func (c *conn) remote() string {
 
 // addressKey is what connections are counted by: an IPv4 address, or an IPv6 /64.
 type addressKey struct{ prefix netip.Prefix }
+
+// loopback reports whether the address is this machine's own, where everything may come from one address.
+func (k addressKey) loopback() bool { return k.prefix.Addr().IsLoopback() }
 
 func keyOf(a net.Addr) addressKey {
 	ip := addrPort(a).Addr().Unmap()

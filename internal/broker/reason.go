@@ -34,6 +34,9 @@ var (
 	errPanicked        = errors.New("internal error")
 	errNotConnect      = errors.New("first packet is not connect")
 	errReauthenticated = errors.New("re-authentication failed")
+	errTooDeep         = errors.New("topic has too many levels")
+	errClosedByClient  = errors.New("disconnected by the client")
+	errUnknownID       = errors.New("packet identifier not found")
 )
 
 // reasons is the only table from errors to reason codes. An error that is not in it closes the connection with
@@ -65,6 +68,9 @@ var reasons = []struct {
 	{errPanicked, mqtt.ImplementationSpecificError},
 	{errNotConnect, mqtt.ProtocolError},
 	{errReauthenticated, mqtt.NotAuthorized},
+	{errTooDeep, mqtt.TopicNameInvalid},
+	{errClosedByClient, mqtt.NormalDisconnection},
+	{errUnknownID, mqtt.PacketIdentifierNotFound},
 	{store.ErrFull, mqtt.QuotaExceeded},
 }
 

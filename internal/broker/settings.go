@@ -21,7 +21,7 @@ const (
 // replaces them as a whole.
 type Settings struct {
 	MaxClients       int           // Network Connections at once
-	MaxPerAddress    int           // of them from one address (IPv6: one /64); 0: as many as MaxClients
+	MaxPerAddress    int           // of them from one address (IPv6: one /64), loopback excepted; 0: no limit
 	ConnectTimeout   time.Duration // from accept to a complete CONNECT
 	MaxConnectPacket int           // bytes of the first packet
 	PacketTimeout    time.Duration // from the first byte of a packet to its last
@@ -32,29 +32,31 @@ type Settings struct {
 	TopicLevels             int
 	SubscriptionsPerSession int
 	FiltersPerSubscribe     int
-	ReceiveMaximum          uint16 // QoS 1 and 2 messages a client may have open [MQTT-3.2.2-21]
-	UnackedBytes            int64  // bytes of them, which bounds MQTT 3 clients that know no Receive Maximum
-	SendQuotaV3             int    // messages in flight to an MQTT 3 client
-	TopicAliasMaximum       uint16 // inbound, and at most as many outbound
+	ReceiveMaximum          uint16  // QoS 1 and 2 messages a client may have open [MQTT-3.2.2-21]
+	UnackedMessagesV3       int     // the same for MQTT 3 clients, which know no Receive Maximum
+	UnackedBytes            int64   // bytes that may wait for their acknowledgement, per client
+	SendQuotaV3             int     // messages in flight to an MQTT 3 client
+	TopicAliasMaximum       uint16  // inbound, and at most as many outbound
 	PublishRate             float64 // messages per second and client; 0: no limit
 	PublishBurst            int
 	PublishBytesRate        float64 // payload bytes per second and client; 0: no limit
+	PublishBytesBurst       float64
 
-	Queue             session.Limits // of one session
-	QueueTotalBytes   int64          // of all sessions
-	OnFull            OnFull
-	QueueQoS0         bool          // keep QoS 0 messages for offline sessions
-	AckWait           time.Duration // longest time an acknowledgement waits for a slow online subscriber
-	RetainedMessages  int
-	RetainedBytes     int64
-	SessionsPerOwner  int    // durable sessions of one principal
-	SessionExpiryMax  uint32 // seconds; cap on what MQTT 5 clients ask for
-	SessionExpiryV3   uint32 // seconds; MQTT 3 sessions with Clean Session 0
-	WillDelayMax      uint32 // seconds
-	MessageExpiryMax  uint32 // seconds; 0: none
-	KeepAliveMax      uint16 // seconds; MQTT 5 clients that ask for more, or for none, are told this [MQTT-3.2.2-21]
-	AnonymousDurable  bool   // anonymous principals may keep sessions (development)
-	SysInterval       time.Duration // $SYS updates; 0: no $SYS
+	Queue            session.Limits // of one session
+	QueueTotalBytes  int64          // of all sessions
+	OnFull           OnFull
+	QueueQoS0        bool          // keep QoS 0 messages for offline sessions
+	AckWait          time.Duration // longest time an acknowledgement waits for a slow online subscriber
+	RetainedMessages int
+	RetainedBytes    int64
+	SessionsPerOwner int           // durable sessions of one principal
+	SessionExpiryMax uint32        // seconds; cap on what MQTT 5 clients ask for
+	SessionExpiryV3  uint32        // seconds; MQTT 3 sessions with Clean Session 0
+	WillDelayMax     uint32        // seconds
+	MessageExpiryMax uint32        // seconds; cap, and default, of Message Expiry Intervals; 0xFFFFFFFF: none
+	KeepAliveMax     uint16        // seconds; MQTT 5 clients that ask for more, or for none, are told this [MQTT-3.2.2-21]
+	AnonymousDurable bool          // anonymous principals may keep sessions (development)
+	SysInterval      time.Duration // $SYS updates; 0: no $SYS
 }
 
 // Options are the parts a Broker is built from. Settings, Store, Authenticator and Authorizer must be set.

@@ -16,11 +16,11 @@ type work struct {
 	publish mqtt.Publish
 	fx      session.Effects
 	touched []*conn
-	out     outgoing
+	out     outgoing // the message being routed
+	entry   outgoing // the queue entry being sent
 	props   []byte
 	frames  [4]frame // QoS 0 copies: MQTT 3 or 5, RETAIN 0 or 1
 	pending []pending
-	entries []session.Entry
 }
 
 // frame is an encoded PUBLISH that several receivers share.
@@ -58,7 +58,7 @@ func (w *work) flush() {
 // release ends the batch: flush, then give the memory back.
 func (w *work) release() {
 	w.flush()
-	w.out = outgoing{}
+	w.out, w.entry = outgoing{}, outgoing{}
 	works.Put(w)
 }
 
@@ -102,3 +102,6 @@ func putBatch(b *store.Batch) {
 		batches.Put(b)
 	}
 }
+
+// entryOf sets the message that sendOwn encodes.
+func (w *work) entryOf(m *message.Message) { w.entry.of(m, w.now) }

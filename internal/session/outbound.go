@@ -35,7 +35,7 @@ func (s *Session) enqueue(e *Entry, fx *Effects) {
 	s.queued += int64(size)
 	stored := s.durable && e.QoS > mqtt.AtMostOnce
 	if stored {
-		fx.Batch.Add(store.Op{Kind: store.PutQueue, Session: s.id, Ord: e.Ord, Pointer: e.pointer()})
+		fx.Batch.Add(store.Op{Kind: store.PutQueue, Session: s.id, Ord: e.Ord, Pointer: e.Row()})
 		fx.Batch.Sync = true
 		if s.disk > 0 || int(s.ring.tail-s.sent) >= s.limits.Memory {
 			if s.disk == 0 {
@@ -49,11 +49,11 @@ func (s *Session) enqueue(e *Entry, fx *Effects) {
 }
 
 // ready marks the entry at ord, searching from the new end, where it is.
-func (s *Session) ready(ord store.Ord) {
+func (s *Session) ready(ord store.Ord, sole bool) {
 	for pos := s.ring.tail; pos > s.sent; pos-- {
 		e := s.ring.at(pos - 1)
 		if e.Ord == ord {
-			e.Ready = true
+			e.Ready, e.Sole = true, sole
 			return
 		}
 		if e.Ord < ord {
@@ -291,3 +291,33 @@ func (s *Session) sweep(now int64, fx *Effects) {
 		}
 	}
 }
+
+// Take removes up to n messages that wait and returns them, for a queue whose messages move to another session. Rows
+// are deleted in fx.Batch, bodies with them: the caller stores the messages again in the same batch.
+func (s *Session) Take(now int64, n int, fx *Effects) []Entry {
+	var taken []Entry
+	for len(taken) < n && s.sent < s.ring.tail {
+		e := s.ring.at(s.sent)
+		switch {
+		case !e.Ready:
+			return taken
+		case e.state == done:
+			s.holes--
+		case e.Msg.Expired(now):
+			s.queued -= int64(e.Msg.Size())
+			s.drop(e, fx)
+			fx.Expired++
+		default:
+			s.queued -= int64(e.Msg.Size())
+			taken = append(taken, *e)
+			s.drop(e, fx)
+		}
+		s.sent++
+		s.resend = s.sent
+		s.retire()
+	}
+	return taken
+}
+
+// Stored returns where the rows begin that are only in the store, and whether there are any.
+func (s *Session) Stored() (from store.Ord, more bool) { return s.diskFrom, s.disk > 0 }

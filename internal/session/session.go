@@ -214,7 +214,7 @@ func (s *Session) MakeDurable(b *store.Batch, newBody func() store.BodyID) {
 		if e.state != releasing && e.state != released {
 			e.Body, e.Sole = newBody(), true
 			b.Add(store.Op{Kind: store.PutBody, Body: e.Body, Message: e.Msg})
-			b.Add(store.Op{Kind: store.PutQueue, Session: s.id, Ord: e.Ord, Pointer: e.pointer()})
+			b.Add(store.Op{Kind: store.PutQueue, Session: s.id, Ord: e.Ord, Pointer: e.Row()})
 		}
 		if pos < s.sent {
 			b.Add(s.inflightOp(pos, e))
@@ -226,7 +226,8 @@ func (s *Session) MakeDurable(b *store.Batch, newBody func() store.BodyID) {
 	b.Sync = true
 }
 
-func (e *Entry) pointer() store.Pointer {
+// Row is the entry as the store keeps it.
+func (e *Entry) Row() store.Pointer {
 	return store.Pointer{
 		Body: e.Body, QoS: e.QoS, Retain: e.Retain, Sole: e.Sole, SubscriptionIDs: e.SubscriptionIDs,
 		ExpiresAt: e.Msg.ExpiresAt, Size: uint32(e.Msg.Size()),

@@ -17,7 +17,8 @@ const (
 	Detach
 	// Enqueue offers Entry for delivery. Outcome: Accepted, Held or Full.
 	Enqueue
-	// Ready releases the entry with place Ord for sending, once its commit is in the store's hands.
+	// Ready releases the entry with place Ord for sending, once its commit is in the store's hands. Sole says that no
+	// other session refers to its body.
 	Ready
 	// Puback, Pubrec and Pubcomp are the client's acknowledgements, with PacketID and Code. Outcome: Accepted, Unknown
 	// or WrongFlow.
@@ -37,6 +38,8 @@ const (
 	// Pause and Resume tell whether the connection's buffer takes more.
 	Pause
 	Resume
+	// Discard ends the delivery of PacketID without the client: the packet exceeds its Maximum Packet Size.
+	Discard
 	// Sweep drops expired messages that wait in memory.
 	Sweep
 )
@@ -47,6 +50,7 @@ type Event struct {
 	PacketID mqtt.PacketID
 	Code     mqtt.ReasonCode
 	Released bool
+	Sole     bool
 	Last     bool
 	Quota    int
 	Ord      store.Ord
@@ -132,7 +136,7 @@ func (s *Session) Step(ev Event, now int64, fx *Effects) {
 			s.pump(now, fx)
 		}
 	case Ready:
-		s.ready(ev.Ord)
+		s.ready(ev.Ord, ev.Sole)
 		s.pump(now, fx)
 	case Puback:
 		s.puback(ev.PacketID, fx)
@@ -157,6 +161,10 @@ func (s *Session) Step(ev Event, now int64, fx *Effects) {
 	case Resume:
 		s.paused = false
 		s.pump(now, fx)
+	case Discard:
+		if pos, ok := s.position(ev.PacketID); ok {
+			s.finish(pos, s.ring.at(pos), fx)
+		}
 	case Sweep:
 		s.sweep(now, fx)
 	}

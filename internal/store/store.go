@@ -1,6 +1,19 @@
 // Package store is the vocabulary of the broker's durable state: the rows, the atomic batch that changes them and the
 // views in which they are read back. It holds no engine; memstore and pebblestore implement it, storetest is the
-// contract suite that both pass.
+// contract suite that both pass. DESIGN.md explains the rules.
+//
+// # Rules
+//
+// A session exists from PutSession to DeleteSession. Its queue, in-flight, inbound and subscription rows are seen only
+// while it exists, so PutSession comes first. What is left of a session that does not exist is removed in the
+// background or at the next open. A Will is independent of PutSession, so that the Will of a session that ends with its
+// connection can be stored.
+//
+// A body lives while a queue row points to it. The last DeleteQueue of a shared body removes it, and so does the end of
+// the sessions that wait for it. A body without any queue row may be removed at any later open.
+//
+// A queue row is put once. To move a row with Sole to another session, put it there and delete it here with
+// Pointer.Sole false in one batch: then the body stays.
 package store
 
 import (
@@ -46,6 +59,10 @@ type Inflight struct {
 	State InflightState
 	QoS   mqtt.QoS
 }
+
+// MetaEpoch is the metadata row that counts the lives of the store's content: 8 bytes, big-endian, 1 for a new store and
+// raised when a backup is restored, so that whoever compares numbers across a restore notices it.
+const MetaEpoch = "broker-epoch"
 
 // Session is the metadata of a durable session.
 type Session struct {
@@ -96,9 +113,9 @@ type InflightRow struct {
 type SessionRow struct {
 	ID            SessionID
 	Session       Session
-	Subscriptions []Subscription
+	Subscriptions []Subscription  // ordered by Filter
 	Inflight      []InflightRow   // ordered by Ord
-	Inbound       []mqtt.PacketID // QoS 2 Packet Identifiers received and not yet released
+	Inbound       []mqtt.PacketID // QoS 2 Packet Identifiers received and not yet released, ascending
 	QueueFirst    Ord             // first queued Ord, 0 when the queue is empty
 	QueueLast     Ord             // last queued Ord, 0 when the queue is empty
 	QueueCount    int
@@ -131,7 +148,7 @@ const (
 	PutBody                   // Body, Message
 	DeleteBody                // Body
 	PutQueue                  // Session, Ord, Pointer
-	DeleteQueue               // Session, Ord, Body and Pointer.Sole: removes the pointer, and the body when sole
+	DeleteQueue               // Session, Ord, Body, Pointer.Sole: removes the pointer, and the body when sole or last
 	PutInflight               // Session, PacketID, Inflight
 	DeleteInflight            // Session, PacketID
 	PutInbound                // Session, PacketID

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/node"
+	"github.com/sealmq/sealmq/internal/transport"
+)
+
+// stopTimeout is how long clients and the store have when the broker stops.
+const stopTimeout = 10 * time.Second
+
+// runBroker starts a node, says what to type next, and keeps it running until ctx is done. SIGHUP reads the
+// configuration again.
+func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger, level *slog.LevelVar) error {
+	n, err := node.Start(ctx, plan, log, readBuild(false).Version)
+	if err != nil {
+		return startError(err)
+	}
+	a.announce(n, plan)
+	hangup := make(chan os.Signal, 1)
+	notifyReload(hangup)
+	defer signal.Stop(hangup)
+	var failed error
+	for done := false; !done; {
+		select {
+		case <-hangup:
+			plan = reload(n, plan, log, level)
+		case failed = <-n.Failed():
+			done = true
+		case <-ctx.Done():
+			done = true
+		}
+	}
+	log.Info("stopping")
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return errors.Join(failed, n.Stop(stop))
+}
+
+// announce tells a person where the broker listens and what to type next.
+func (a *app) announce(n *node.Node, plan *config.Plan) {
+	addrs := n.Addrs()
+	for i, addr := range addrs {
+		writef(a.stderr, "listening on mqtt://%s (%s, this machine only)\n", addr, plan.Config.Listeners[i].Name)
+	}
+	host, port, err := net.SplitHostPort(addrs[0].String())
+	if err != nil {
+		return
+	}
+	writef(a.stderr, "\nTry it from two other terminals:\n")
+	writef(a.stderr, "  sealmq sub -h %s -p %s -t 'test/#' -v\n", host, port)
+	writef(a.stderr, "  sealmq pub -h %s -p %s -t test/hello -m 'hello'\n", host, port)
+	writef(a.stderr, "mosquitto_sub and mosquitto_pub take the same letters. Stop the broker with Ctrl-C.\n\n")
+}
+
+// reload applies a changed configuration, all of it or nothing, and says which.
+func reload(n *node.Node, plan *config.Plan, log *slog.Logger, level *slog.LevelVar) *config.Plan {
+	next, changes, err := plan.Reload()
+	if err != nil {
+		log.Error("reload refused, nothing changed", "err", err)
+		return plan
+	}
+	n.Reload(next)
+	level.Set(logLevel(next.Config.Log.Level))
+	for _, c := range changes {
+		log.Info("changed", "key", c.Key, "from", c.Old, "to", c.New)
+	}
+	log.Info("configuration reloaded", "changes", len(changes))
+	return next
+}
+
+// startError says in the form of the command line why the broker did not start.
+func startError(err error) error {
+	var busy *transport.BusyError
+	if errors.As(err, &busy) {
+		return &failure{exitFailed, fmt.Sprintf("cannot listen on %v", busy.Address), busy.Why(), busy.Hint(), err}
+	}
+	return &failure{exitFailed, "cannot start the broker", err.Error(), "", err}
+}

@@ -1,0 +1,273 @@
+package broker
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sealmq/sealmq/internal/identity"
+	"github.com/sealmq/sealmq/internal/session"
+	"github.com/sealmq/sealmq/internal/store"
+	"github.com/sealmq/sealmq/mqtt"
+)
+
+// clientSession owns one session: the state machine, its subscriptions, its Will and the connection bound to it now.
+// mu guards every field below it. Only one session's mu is held at a time; under it nothing blocks: the store takes
+// batches without waiting, and buffers are flushed after it is released.
+type clientSession struct {
+	b        *Broker
+	clientID string
+	id       store.SessionID
+	group    *group // the queue of a shared group; nil for a client's session
+	created  int64
+
+	// online is conn, for deliveries with QoS 0, which need no state and so take no lock.
+	online atomic.Pointer[conn]
+	// durable mirrors state.Durable, and shared counts its Shared Subscriptions, for looks without the lock.
+	durable atomic.Bool
+	shared  atomic.Int32
+
+	mu         sync.Mutex
+	principal  *identity.Principal
+	version    mqtt.Version
+	state      *session.Session
+	conn       *conn
+	epoch      uint64 // counts bindings; what was started under an older one is void
+	subs       map[string]store.Subscription
+	will       *will
+	expiry     uint32 // Session Expiry Interval, seconds
+	expiresAt  int64  // Unix nanoseconds; 0 while online or when it never ends
+	held       []heldAck
+	counted    int64 // bytes of state.Bytes that are in Broker.queuedBytes
+	ended      bool
+	fullLogged bool          // the full queue was logged once
+	shrunk     chan struct{} // closed when the queue has become short; nil when nobody waits
+}
+
+// heldAck is a publisher's acknowledgement that waits until this session, which is online and above its limit, has
+// come closer to the message.
+type heldAck struct {
+	c        *conn
+	number   uint64
+	deadline int64
+}
+
+// neverExpires is the Session Expiry Interval of sessions that do not end [MQTT-3.1.2-23].
+const neverExpires = 0xFFFFFFFF
+
+// step feeds one event to the state machine and carries out its effects. mu is held.
+func (s *clientSession) step(w *work, ev session.Event) session.Outcome {
+	fx := &w.fx
+	fx.Reset()
+	if fx.Batch == nil {
+		fx.Batch = getBatch()
+	}
+	s.state.Step(ev, w.now, fx)
+	outcome := fx.Outcome
+	for s.carryOut(w, fx) {
+		fx.Reset()
+		s.state.Step(session.Event{Kind: session.Resume}, w.now, fx)
+	}
+	return outcome
+}
+
+// carryOut puts packets into the connection's buffer, commits the batch and starts reads, in this order. It reports
+// whether the state machine has more to send and the connection takes it. mu is held.
+func (s *clientSession) carryOut(w *work, fx *session.Effects) (again bool) {
+	room := s.send(w, fx)
+	if len(fx.Batch.Ops) > 0 {
+		s.commit(fx)
+	}
+	if fx.Expired > 0 {
+		s.b.stats.expired.Add(int64(fx.Expired))
+	}
+	if fx.Fetch {
+		s.fetch(fx.FetchFrom, fx.FetchLimit)
+	}
+	s.account()
+	s.releaseHeld(w)
+	if s.shrunk != nil && (s.conn == nil || s.state.Len() < s.b.settings().Queue.Messages/4) {
+		close(s.shrunk)
+		s.shrunk = nil
+	}
+	return fx.More && room
+}
+
+// send appends the packets of fx to the connection's buffer and reports whether there is room for more.
+func (s *clientSession) send(w *work, fx *session.Effects) (room bool) {
+	c := s.conn
+	if len(fx.Send) == 0 {
+		return true
+	}
+	if c == nil || !c.out.lock() {
+		return false
+	}
+	var tooLarge []mqtt.PacketID
+	for i := range fx.Send {
+		p := &fx.Send[i]
+		if p.Kind == session.SendPubrel {
+			c.out.buf = appendAck(c.out.buf, c.version, mqtt.TypePubrel, p.PacketID, p.Code, "")
+			continue
+		}
+		if !c.appendEntry(w, p) {
+			tooLarge = append(tooLarge, p.PacketID)
+		}
+	}
+	limit := s.b.settings().OutBuffer / 2
+	full := c.out.size() > limit
+	if c.out.unlock() {
+		w.touch(c)
+	}
+	if full {
+		s.state.Step(session.Event{Kind: session.Pause}, w.now, &session.Effects{})
+		c.wantsRoom.Store(true)
+	}
+	for _, pid := range tooLarge {
+		s.b.stats.dropped.Add(1)
+		s.state.Step(session.Event{Kind: session.Discard, PacketID: pid}, w.now, fx)
+	}
+	return !full
+}
+
+// appendEntry encodes a queue entry; false means that it exceeds the client's Maximum Packet Size [MQTT-3.1.2-24].
+// out's lock is held.
+func (c *conn) appendEntry(w *work, p *session.Send) bool {
+	e := p.Entry
+	w.entry.of(e.Msg, w.now)
+	f := copyFor{version: c.version, qos: e.QoS, dup: p.Dup, retain: e.Retain, pid: p.PacketID, ids: e.SubscriptionIDs}
+	size := w.entry.size(&f)
+	if c.maxPacket > 0 && size > int(c.maxPacket) {
+		return false
+	}
+	c.useAlias(w.entry.topic, &f, size)
+	c.out.buf = w.entry.appendTo(c.out.buf, &f)
+	c.b.stats.sent(e.QoS, len(w.entry.payload))
+	return true
+}
+
+// commit hands the batch of fx to the store; packets that wait for it follow from done.
+func (s *clientSession) commit(fx *session.Effects) {
+	batch := fx.Batch
+	fx.Batch = getBatch()
+	if len(fx.Stored) == 0 {
+		s.b.store.Commit(batch, func(error) { putBatch(batch) })
+		return
+	}
+	stored := slices.Clone(fx.Stored)
+	s.b.store.Commit(batch, func(err error) {
+		putBatch(batch)
+		if err != nil {
+			s.b.storeFailed(err)
+			return
+		}
+		w := s.b.callbackWork()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, p := range stored {
+			s.step(w, session.Event{Kind: session.Stored, PacketID: p.PacketID, Released: p.Released})
+		}
+	})
+}
+
+// fetch reads queue rows in the background and hands them to the state machine.
+func (s *clientSession) fetch(from store.Ord, limit int) {
+	s.b.wg.Go(func() {
+		entries, last, err := s.b.readQueue(s.id, from, limit)
+		if err != nil {
+			s.b.storeFailed(err)
+			return
+		}
+		w := s.b.getWork()
+		defer w.release()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.ended {
+			s.step(w, session.Event{Kind: session.Fetched, Rows: entries, Last: last})
+		}
+	})
+}
+
+// readQueue reads a page of a session's queue with the bodies.
+func (b *Broker) readQueue(id store.SessionID, from store.Ord, limit int) (entries []session.Entry, last bool, err error) {
+	rows, err := b.reader.Queue(id, from, limit)
+	if err != nil {
+		return nil, false, err
+	}
+	entries = make([]session.Entry, 0, len(rows))
+	for i := range rows {
+		m, err := b.reader.Body(rows[i].Body)
+		if err != nil {
+			return nil, false, err
+		}
+		p := &rows[i].Pointer
+		entries = append(entries, session.Entry{
+			Msg: m, Body: p.Body, Ord: rows[i].Ord, SubscriptionIDs: p.SubscriptionIDs,
+			QoS: p.QoS, Retain: p.Retain, Sole: p.Sole, Ready: true,
+		})
+	}
+	return entries, len(rows) < limit, nil
+}
+
+// account keeps the broker's total of queued bytes. mu is held.
+func (s *clientSession) account() {
+	if n := s.state.Bytes(); n != s.counted {
+		s.b.queuedBytes.Add(n - s.counted)
+		s.counted = n
+	}
+}
+
+// releaseHeld lets acknowledgements go that waited for room in this session. mu is held.
+func (s *clientSession) releaseHeld(w *work) {
+	for len(s.held) > 0 {
+		h := s.held[0]
+		within := s.state.Len()-len(s.held) < s.b.settings().Queue.Messages && !s.state.Full(0)
+		if s.conn != nil && !within && w.now < h.deadline {
+			return
+		}
+		s.held = s.held[1:]
+		h.c.complete(w, h.number, answer{})
+	}
+	s.held = nil
+}
+
+// hold makes the acknowledgement with the given number wait for this session. mu is held.
+func (s *clientSession) hold(w *work, c *conn, number uint64) {
+	c.acks.wait(number, 1)
+	wait := s.b.settings().AckWait
+	s.held = append(s.held, heldAck{c: c, number: number, deadline: w.now + int64(wait)})
+	if len(s.held) == 1 {
+		s.b.timers.add(w.now+int64(wait), timer{kind: timerHeld, session: s})
+	}
+}
+
+// drained is called when the connection's buffer has been written: a session that was paused goes on.
+func (c *conn) drained() {
+	if !c.wantsRoom.CompareAndSwap(true, false) {
+		return
+	}
+	s := c.session
+	w := c.b.getWork()
+	defer w.release()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn == c {
+		s.step(w, session.Event{Kind: session.Resume})
+	}
+}
+
+// row is the metadata as the store keeps it. mu is held.
+func (s *clientSession) row() *store.Session {
+	return &store.Session{
+		ClientID: s.clientID, Principal: *s.principal, Version: s.version,
+		Expiry: s.expiry, ExpiresAt: s.expiresAt, Created: s.created,
+	}
+}
+
+// expiryAt is when a session that goes offline now ends; 0 is never.
+func expiryAt(now int64, seconds uint32) int64 {
+	if seconds == neverExpires {
+		return 0
+	}
+	return now + int64(seconds)*int64(time.Second)
+}

@@ -1,0 +1,88 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/sealmq/sealmq/internal/identity"
+	"github.com/sealmq/sealmq/mqtt"
+)
+
+// handleAuthBeforeConnack goes on with the exchange that a CONNECT with an Authentication Method has started. Nothing
+// but AUTH and DISCONNECT is allowed meanwhile [MQTT-3.1.2-30].
+func (c *conn) handleAuthBeforeConnack(w *work, h mqtt.Header, body []byte) error {
+	if h.Type == mqtt.TypeDisconnect {
+		return errClosedByClient
+	}
+	if h.Type != mqtt.TypeAuth {
+		return refuse(errProtocol, "MQTT-3.1.2-30", h.Type.String()+" before the authentication is complete")
+	}
+	p, err := c.parseAuth(h, body)
+	if err != nil {
+		return err
+	}
+	if p.ReasonCode != mqtt.ContinueAuthentication {
+		return refuse(errProtocol, "MQTT-4.12.0-3", "reason code of auth is not continue")
+	}
+	return c.continueLogin(w, c.connect, c.next(p.Properties.AuthData))
+}
+
+// handleAuth is re-authentication of a connected client [MQTT-4.12.1-1]. It renews the rights of the same principal and
+// can never change who the client is.
+func (c *conn) handleAuth(w *work, h mqtt.Header, body []byte) error {
+	p, err := c.parseAuth(h, body)
+	if err != nil {
+		return err
+	}
+	var v identity.Verdict
+	switch {
+	case p.ReasonCode == mqtt.ReAuthenticate && c.next == nil:
+		ctx, cancel := context.WithTimeout(c.b.ctx, c.b.settings().ConnectTimeout)
+		defer cancel()
+		v = c.b.authn.Authenticate(ctx, &c.evidence, &identity.Credentials{
+			ClientID: c.clientID, Level: byte(c.version), Method: c.method, Data: p.Properties.AuthData,
+		})
+	case p.ReasonCode == mqtt.ContinueAuthentication && c.next != nil:
+		v = c.next(p.Properties.AuthData)
+	default:
+		return refuse(errProtocol, "MQTT-4.12.1-1", "auth out of turn")
+	}
+	c.next = nil
+	switch v.Outcome {
+	case identity.Accepted:
+		if v.Principal != *c.principal {
+			return refuse(errReauthenticated, "MQTT-4.12.1-2", "re-authentication names another principal")
+		}
+		c.sendAuth(w, mqtt.Success, v.Data)
+		return nil
+	case identity.Continued:
+		c.next = v.Next
+		c.sendAuth(w, mqtt.ContinueAuthentication, v.Data)
+		return nil
+	default:
+		return refuse(errReauthenticated, "MQTT-4.12.1-2", "re-authentication failed")
+	}
+}
+
+// parseAuth checks that the method is the one of the CONNECT [MQTT-4.12.0-5].
+func (c *conn) parseAuth(h mqtt.Header, body []byte) (*mqtt.Auth, error) {
+	p := new(mqtt.Auth)
+	if err := p.Parse(c.version, h.Flags, body); err != nil {
+		return nil, err
+	}
+	if c.method == "" {
+		return nil, refuse(errProtocol, "MQTT-4.12.0-6", "auth without authentication method in connect")
+	}
+	if p.Properties.AuthMethod != c.method {
+		return nil, refuse(errProtocol, "MQTT-4.12.0-5", "authentication method changed")
+	}
+	return p, nil
+}
+
+func (c *conn) sendAuth(w *work, code mqtt.ReasonCode, data []byte) {
+	p := mqtt.Auth{ReasonCode: code}
+	p.Properties.SetAuthMethod(c.method)
+	if data != nil {
+		p.Properties.SetAuthData(data)
+	}
+	c.sendPacket(w, &p)
+}

@@ -1,0 +1,203 @@
+package broker
+
+import (
+	"github.com/sealmq/sealmq/internal/identity"
+	"github.com/sealmq/sealmq/internal/session"
+	"github.com/sealmq/sealmq/internal/store"
+	"github.com/sealmq/sealmq/mqtt"
+	"github.com/sealmq/sealmq/topic"
+)
+
+// handlePublish takes an application message: limits, alias, rights, then routing; the acknowledgement follows when
+// everything it promises is true.
+func (c *conn) handlePublish(w *work, h mqtt.Header, body []byte, size int) error {
+	p := &w.publish
+	if err := p.Parse(c.version, h.Flags, body); err != nil {
+		return err
+	}
+	if len(p.Properties.SubscriptionIDs) > 0 {
+		return refuse(errProtocol, "MQTT-3.3.4-6", "subscription identifier from a client")
+	}
+	c.b.stats.received(p.QoS, len(p.Payload))
+	if err := c.rate.allow(c, w.now, len(p.Payload)); err != nil {
+		return err
+	}
+	if err := c.resolveAlias(p); err != nil {
+		return err
+	}
+	set := c.b.settings()
+	if topic.Levels(p.Topic) > set.TopicLevels {
+		return refuse(errTooDeep, "", "publish")
+	}
+	if limit := set.MessageExpiryMax; limit != neverExpires && (!p.Properties.Has(mqtt.PropMessageExpiry) || p.Properties.MessageExpiry > limit) {
+		p.Properties.SetMessageExpiry(limit)
+	}
+	switch p.QoS {
+	case mqtt.AtMostOnce:
+		return c.publishQoS0(w, p)
+	case mqtt.AtLeastOnce:
+		return c.publishQoS1(w, p, size)
+	default:
+		return c.publishQoS2(w, p, size)
+	}
+}
+
+// publishQoS0 has nobody to tell when it is refused: the refusal is counted and logged [MQTT311-3.3.5-2].
+func (c *conn) publishQoS0(w *work, p *mqtt.Publish) error {
+	if err := c.mayPublish(p); err != nil {
+		return nil
+	}
+	if _, err := c.b.route(w, c.source(0), p, nil); err != nil {
+		c.b.refusedPublish(c, p.Topic, err)
+	}
+	return nil
+}
+
+func (c *conn) publishQoS1(w *work, p *mqtt.Publish, size int) error {
+	if err := c.open(); err != nil {
+		return err
+	}
+	number, err := c.begin(mqtt.TypePuback, p.PacketID, true, size)
+	if err != nil {
+		return err
+	}
+	err = c.mayPublish(p)
+	var r routed
+	if err == nil {
+		r, err = c.b.route(w, c.source(number), p, nil)
+		if err != nil {
+			c.b.refusedPublish(c, p.Topic, err)
+		}
+	}
+	return c.acknowledge(w, number, r, err)
+}
+
+// publishQoS2 routes the message once, before PUBREC; a resend of the same Packet Identifier only repeats PUBREC
+// [MQTT-4.3.3-10]. The identifier is stored in the same batch as the message.
+func (c *conn) publishQoS2(w *work, p *mqtt.Publish, size int) error {
+	batch := getBatch()
+	fx := session.Effects{Batch: batch}
+	s := c.session
+	s.mu.Lock()
+	s.state.Step(session.Event{Kind: session.Publish, PacketID: p.PacketID}, w.now, &fx)
+	s.mu.Unlock()
+	if fx.Opened {
+		if err := c.open(); err != nil {
+			return err
+		}
+	}
+	number, err := c.begin(mqtt.TypePubrec, p.PacketID, false, size)
+	if err != nil {
+		return err
+	}
+	if fx.Outcome == session.Duplicate {
+		c.repeatPubrec(w, number, batch)
+		return nil
+	}
+	err = c.mayPublish(p)
+	var r routed
+	if err == nil {
+		r, err = c.b.route(w, c.source(number), p, batch)
+		if err != nil {
+			c.b.refusedPublish(c, p.Topic, err)
+		}
+	}
+	if err != nil {
+		batch.Reset() // of what was refused nothing is stored
+		fx = session.Effects{Batch: batch}
+		s.mu.Lock()
+		s.state.Step(session.Event{Kind: session.Refuse, PacketID: p.PacketID}, w.now, &fx)
+		s.mu.Unlock()
+		batch.Reset()
+		putBatch(batch)
+	}
+	return c.acknowledge(w, number, r, err)
+}
+
+// repeatPubrec answers a resent QoS 2 PUBLISH, after whatever its first copy waits for is on disk.
+func (c *conn) repeatPubrec(w *work, number uint64, batch *store.Batch) {
+	if !c.session.state.Durable() {
+		putBatch(batch)
+		c.complete(w, number, answer{})
+		return
+	}
+	batch.Sync = true
+	c.b.store.Commit(batch, func(err error) {
+		putBatch(batch)
+		c.complete(c.b.callbackWork(), number, answerOf(err))
+	})
+}
+
+// acknowledge completes the slot unless the store does.
+func (c *conn) acknowledge(w *work, number uint64, r routed, err error) error {
+	var a answer
+	switch {
+	case err != nil:
+		if c.version < mqtt.V5 && !c.silentRefusal(err) {
+			return err // MQTT 3 has no negative acknowledgement [MQTT311-3.3.5-2]
+		}
+		a = answerOf(err)
+	case r.waits:
+		return nil
+	case !r.matched && c.version >= mqtt.V5:
+		a.code = mqtt.NoMatchingSubscribers
+	}
+	c.complete(w, number, a)
+	return nil
+}
+
+// silentRefusal reports whether an MQTT 3 publisher gets a positive acknowledgement for a refused message. It does when
+// it lacks the right, as the standard allows [MQTT311-3.3.5-2]; a full disk or queue closes the connection instead, so that
+// the message is sent again later.
+func (c *conn) silentRefusal(err error) bool { return reasonOf(err) == mqtt.NotAuthorized }
+
+// mayPublish asks the authorizer. Topics that begin with $ belong to the server, whatever the rules say.
+func (c *conn) mayPublish(p *mqtt.Publish) error {
+	if p.Topic[0] == '$' {
+		d := identity.Deny(identity.Rule{Name: "topics that begin with $ belong to the server"}, "publish to "+p.Topic)
+		return c.b.denied(c, identity.Publish, p.Topic, d)
+	}
+	if d := c.b.authz.Authorize(c.principal, c.clientID, identity.Publish, p.Topic); !d.Allowed {
+		return c.b.denied(c, identity.Publish, p.Topic, d)
+	}
+	if p.Retain {
+		if d := c.b.authz.Authorize(c.principal, c.clientID, identity.Retain, p.Topic); !d.Allowed {
+			return c.b.denied(c, identity.Retain, p.Topic, d)
+		}
+	}
+	return nil
+}
+
+// open counts a QoS 1 or 2 message against the Receive Maximum the client was told [MQTT-3.3.4-7]. MQTT 3 clients were
+// told none and have a larger bound, after which they are disconnected rather than left to fill the memory.
+func (c *conn) open() error {
+	n := c.acks.counted(1)
+	limit := int(c.b.settings().ReceiveMaximum)
+	if c.version < mqtt.V5 {
+		limit = c.b.settings().UnackedMessagesV3
+	}
+	if n > limit {
+		return errTooManyOpen
+	}
+	return nil
+}
+
+func (c *conn) begin(kind mqtt.PacketType, pid mqtt.PacketID, closes bool, size int) (uint64, error) {
+	number := c.acks.begin(kind, pid, closes, size)
+	if _, bytes := c.acks.unacked(); bytes > c.b.settings().UnackedBytes {
+		return number, refuse(errTooManyOpen, "", "too many bytes without acknowledgement")
+	}
+	return number, nil
+}
+
+func (c *conn) source(number uint64) source {
+	return source{session: c.session, clientID: c.clientID, principal: c.principal, conn: c, number: number}
+}
+
+// answerOf turns the refusal of a message into its negative acknowledgement.
+func answerOf(err error) answer {
+	if err == nil {
+		return answer{}
+	}
+	return answer{code: reasonOf(err)}
+}

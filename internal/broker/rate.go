@@ -1,0 +1,70 @@
+package broker
+
+import (
+	"time"
+)
+
+// rateLimiter bounds the messages and bytes a client publishes. It belongs to the reader goroutine. Within the burst
+// nothing is delayed; beyond it reading pauses for a moment, which TCP passes on to the client; a client that is too
+// fast even so is disconnected with Message rate too high (0x96).
+type rateLimiter struct {
+	messages bucket
+	bytes    bucket
+}
+
+// bucket fills with rate tokens a second up to burst.
+type bucket struct {
+	rate, burst, tokens float64
+	last                int64
+}
+
+func (b *bucket) init(rate, burst float64, now int64) {
+	*b = bucket{rate: rate, burst: burst, tokens: burst, last: now}
+}
+
+// take takes n tokens and returns how long to wait until the debt is paid.
+func (b *bucket) take(n float64, now int64) time.Duration {
+	if b.rate <= 0 {
+		return 0
+	}
+	b.tokens = min(b.burst, b.tokens+float64(now-b.last)*b.rate/1e9)
+	b.last = now
+	b.tokens -= n
+	if b.tokens >= 0 {
+		return 0
+	}
+	return time.Duration(-b.tokens / b.rate * 1e9)
+}
+
+func (r *rateLimiter) init(set *Settings, now int64) {
+	r.messages.init(set.PublishRate, float64(max(set.PublishBurst, 1)), now)
+	r.bytes.init(set.PublishBytesRate, set.PublishBytesBurst, now)
+}
+
+// maxPause is the longest pause in reading when there is no Keep Alive.
+const maxPause = 5 * time.Second
+
+// allow counts one PUBLISH and pauses the reader when the client is too fast. A pause is always shorter than a quarter
+// of the Keep Alive; a debt that would need more ends the connection.
+func (r *rateLimiter) allow(c *conn, now int64, payload int) error {
+	wait := max(r.messages.take(1, now), r.bytes.take(float64(payload), now))
+	if wait == 0 {
+		return nil
+	}
+	limit := maxPause
+	if c.keepAlive > 0 {
+		limit = min(limit, c.keepAlive/6) // Keep Alive times 1.5 is in keepAlive: a quarter of it is a sixth
+	}
+	if wait > limit {
+		return errRate
+	}
+	c.b.stats.ratePauses.Add(1)
+	pause := time.NewTimer(wait)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-c.ended:
+	}
+	c.lastRead.Store(c.b.now())
+	return nil
+}

@@ -1,0 +1,208 @@
+package broker
+
+import (
+	"github.com/sealmq/sealmq/internal/identity"
+	"github.com/sealmq/sealmq/internal/message"
+	"github.com/sealmq/sealmq/internal/session"
+	"github.com/sealmq/sealmq/internal/store"
+	"github.com/sealmq/sealmq/mqtt"
+	"github.com/sealmq/sealmq/topic"
+)
+
+// retain makes the message the Retained Message of its topic, or clears that [MQTT-3.3.1-5] to [MQTT-3.3.1-8]. The lock
+// of the topic is held.
+func (d *delivery) retain() error {
+	b := d.b
+	if len(d.p.Payload) == 0 {
+		b.retained.Delete(d.p.Topic)
+		d.rows().Add(store.Op{Kind: store.DeleteRetained, Key: cloneString(d.p.Topic)})
+	} else {
+		if err := b.roomToRetain(d.p); err != nil {
+			return err
+		}
+		m := d.message()
+		b.retained.Put(m)
+		d.rows().Add(store.Op{Kind: store.PutRetained, Message: m})
+	}
+	d.batch.Sync = d.batch.Sync || d.p.QoS > 0
+	return nil
+}
+
+// roomToRetain refuses a new retained topic above the limits. An existing topic may always be replaced by something no
+// larger.
+func (b *Broker) roomToRetain(p *mqtt.Publish) error {
+	if err := b.store.Accepting(); err != nil {
+		return err
+	}
+	set := b.settings()
+	old := b.retained.Get(p.Topic)
+	if old == nil && b.retained.Count() >= set.RetainedMessages {
+		return refuse(errQuota, "", "too many retained messages")
+	}
+	grows := int64(len(p.Topic) + len(p.Payload))
+	if old != nil {
+		grows -= int64(len(old.Topic()) + len(old.Payload()))
+	}
+	if grows > 0 && b.retained.Bytes()+grows > set.RetainedBytes {
+		return refuse(errQuota, "", "retained messages take too much room")
+	}
+	return nil
+}
+
+// replay is a new subscription whose retained messages are to be sent.
+type replay struct {
+	filter topic.Filter
+	sub    store.Subscription
+}
+
+// replayPage is how many retained messages are looked up at once.
+const replayPage = 256
+
+// replayRetained sends the Retained Messages of new subscriptions [MQTT-3.3.1-9]. Small ones at once; long ones at the
+// pace the client reads, from a goroutine of their own, so that nobody else waits.
+func (b *Broker) replayRetained(w *work, c *conn, list []replay) {
+	for i := range list {
+		r := list[i]
+		page, next := b.retained.MatchPage(r.filter, "", replayPage)
+		if next == "" {
+			for _, m := range page {
+				b.sendRetained(w, c, &r.sub, m)
+			}
+			continue
+		}
+		b.wg.Go(func() { b.replayPaced(c, r) })
+	}
+}
+
+// replayPaced sends page by page while the client's buffer and queue have room.
+func (b *Broker) replayPaced(c *conn, r replay) {
+	defer c.recoverPanic()
+	after := ""
+	for {
+		page, next := b.retained.MatchPage(r.filter, after, replayPage)
+		w := b.getWork()
+		for _, m := range page {
+			if !b.awaitRoom(w, c) {
+				w.release()
+				return
+			}
+			b.sendRetained(w, c, &r.sub, m)
+		}
+		w.release()
+		if next == "" {
+			return
+		}
+		after = next
+	}
+}
+
+// awaitRoom flushes and waits until the client has taken most of what it was sent. It reports false when the connection
+// is over.
+func (b *Broker) awaitRoom(w *work, c *conn) bool {
+	limit := b.settings().OutBuffer / 4
+	for {
+		ch := c.out.room(limit)
+		if ch == nil {
+			s := c.session
+			s.mu.Lock()
+			ch = s.roomForReplay()
+			s.mu.Unlock()
+		}
+		if ch == nil {
+			return !c.over()
+		}
+		w.flush()
+		select {
+		case <-ch:
+		case <-c.ended:
+			return false
+		}
+	}
+}
+
+// roomForReplay returns nil while the queue is less than half full, or a channel that is closed when it has shrunk. mu
+// is held.
+func (s *clientSession) roomForReplay() <-chan struct{} {
+	if s.state.Len() < s.b.settings().Queue.Messages/2 {
+		return nil
+	}
+	if s.shrunk == nil {
+		s.shrunk = make(chan struct{})
+	}
+	return s.shrunk
+}
+
+// sendRetained sends one Retained Message with RETAIN 1 [MQTT-3.3.1-8] to one new subscription. Rights are those of now:
+// the reader's, and the author's for what was stored long ago.
+func (b *Broker) sendRetained(w *work, c *conn, sub *store.Subscription, m *message.Message) {
+	s := c.session
+	if m.Expired(w.now) {
+		b.expireRetained(m)
+		return
+	}
+	if d := b.authz.Authorize(c.principal, c.clientID, identity.Receive, m.Topic()); !d.Allowed {
+		b.stats.deniedDeliveries.Add(1)
+		return
+	}
+	var ids []uint32
+	if sub.SubscriptionID != 0 {
+		ids = []uint32{sub.SubscriptionID}
+	}
+	qos := min(sub.QoS, m.QoS)
+	if qos == mqtt.AtMostOnce {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		// A newer message of this topic goes out by itself; the older one must not follow it.
+		if s.conn == c && b.retained.Get(m.Topic()) == m {
+			w.entryOf(m)
+			c.sendOwn(w, true, ids)
+		}
+		return
+	}
+	b.queueRetained(w, s, m, qos, ids)
+}
+
+// queueRetained puts a Retained Message into the session's queue, with a body of its own in the store: the retained row
+// may be overwritten any time.
+func (b *Broker) queueRetained(w *work, s *clientSession, m *message.Message, qos mqtt.QoS, ids []uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.retained.Get(m.Topic()) != m || s.ended {
+		return
+	}
+	e := session.Entry{Msg: m, QoS: qos, Retain: true, SubscriptionIDs: ids, Ready: true, Sole: true}
+	if !s.state.Durable() {
+		if s.step(w, session.Event{Kind: session.Enqueue, Entry: &e}) == session.Full {
+			b.sessionFull(s)
+		}
+		return
+	}
+	batch := getBatch()
+	e.Body, e.Ready = b.nextBody(), false
+	batch.Add(store.Op{Kind: store.PutBody, Body: e.Body, Message: m})
+	fx := session.Effects{Batch: batch}
+	s.state.Step(session.Event{Kind: session.Enqueue, Entry: &e}, w.now, &fx)
+	if fx.Outcome == session.Full {
+		batch.Reset()
+		putBatch(batch)
+		b.sessionFull(s)
+		return
+	}
+	b.store.Commit(batch, func(error) { putBatch(batch) })
+	s.step(w, session.Event{Kind: session.Ready, Ord: fx.Ord, Sole: true})
+}
+
+// expireRetained removes a Retained Message whose Message Expiry Interval has passed.
+func (b *Broker) expireRetained(m *message.Message) {
+	lock := b.retainLocks.of(m.Topic())
+	lock.Lock()
+	defer lock.Unlock()
+	if b.retained.Get(m.Topic()) != m {
+		return
+	}
+	b.retained.Delete(m.Topic())
+	batch := getBatch()
+	batch.Add(store.Op{Kind: store.DeleteRetained, Key: m.Topic()})
+	b.store.Commit(batch, func(error) { putBatch(batch) })
+	b.stats.expired.Add(1)
+}

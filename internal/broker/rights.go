@@ -1,0 +1,169 @@
+package broker
+
+import (
+	"sync"
+
+	"github.com/sealmq/sealmq/internal/identity"
+	"github.com/sealmq/sealmq/internal/router"
+	"github.com/sealmq/sealmq/mqtt"
+	"github.com/sealmq/sealmq/topic"
+)
+
+// denied records a refusal and returns it as an error that tells the client nothing but its class.
+func (b *Broker) denied(c *conn, a identity.Action, name string, d identity.Decision) error {
+	b.stats.denied.Add(1)
+	b.log.Warn("denied", "action", a.String(), "topic", name, "client", c.clientID, "principal", c.principal.String(),
+		"remote", c.remote(), "listener", c.listener, "rule", d.Rule.String(), "why", d.Why)
+	return errNotAuthorized
+}
+
+// refusedPublish records a message that was allowed and yet not accepted.
+func (b *Broker) refusedPublish(c *conn, name string, err error) {
+	b.stats.refusedPublishes.Add(1)
+	b.log.Warn("publish refused", "topic", name, "client", c.clientID, "remote", c.remote(), "err", err)
+}
+
+// receivers returns which targets may receive the message, or nil when all may. Reading rights are checked at every
+// delivery, because a filter like # says nothing about the topics it meets; the answer is kept with the router's result,
+// which lives until subscriptions to the topic change, under the authorizer's generation.
+func (b *Broker) receivers(res *router.Result[*clientSession], name string) []bool {
+	if len(res.Targets) == 0 {
+		return nil
+	}
+	generation := b.authz.Generation()
+	allowed, ok := res.Verdict(generation)
+	if !ok {
+		allowed = b.decideReceivers(res, name)
+		res.SetVerdict(generation, allowed)
+	}
+	return allowed
+}
+
+func (b *Broker) decideReceivers(res *router.Result[*clientSession], name string) []bool {
+	var allowed []bool
+	for i := range res.Targets {
+		s := res.Targets[i].Subscriber
+		d := b.authz.Authorize(s.owner(), s.clientID, identity.Receive, name)
+		if d.Allowed {
+			continue
+		}
+		b.stats.deniedDeliveries.Add(1)
+		if allowed == nil {
+			allowed = make([]bool, len(res.Targets))
+			for j := range allowed {
+				allowed[j] = true
+			}
+		}
+		allowed[i] = false
+	}
+	return allowed
+}
+
+// owner is the session's principal.
+func (s *clientSession) owner() *identity.Principal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.principal
+}
+
+// mayReceive is the same question for a member of a Shared Subscription.
+func (d *delivery) mayReceive(s *clientSession, c *conn) bool {
+	return d.b.authz.Authorize(c.principal, s.clientID, identity.Receive, d.p.Topic).Allowed
+}
+
+// wouldRefuse asks every session before the message is given to any: with on_full refuse_publish it goes to all or to
+// none.
+func (d *delivery) wouldRefuse(res *router.Result[*clientSession], allowed []bool) error {
+	size := len(d.p.Payload) + len(d.p.Topic)
+	for i := range res.Targets {
+		t := &res.Targets[i]
+		if min(t.QoS, d.p.QoS) == mqtt.AtMostOnce || allowed != nil && !allowed[i] {
+			continue
+		}
+		s := t.Subscriber
+		s.mu.Lock()
+		full := s.state.Full(size)
+		s.mu.Unlock()
+		if full {
+			d.b.stats.queueFull.Add(1)
+			return refuse(errQuota, "", "the queue of a subscriber is full")
+		}
+	}
+	return nil
+}
+
+// sessionFull notes that a session took no more messages. mu of the session is held.
+func (b *Broker) sessionFull(s *clientSession) {
+	b.stats.queueFull.Add(1)
+	if !s.fullLogged {
+		s.fullLogged = true
+		b.log.Warn("queue is full: the session takes no new messages and keeps what it has",
+			"client", s.clientID, "messages", s.state.Len(), "bytes", s.state.Bytes())
+	}
+	if b.settings().OnFull != EndSession || s.group != nil {
+		return
+	}
+	epoch := s.epoch
+	b.wg.Go(func() { b.endFull(s, epoch) })
+}
+
+// endFull ends a session at its limit, by on_full end_session.
+func (b *Broker) endFull(s *clientSession, epoch uint64) {
+	s.mu.Lock()
+	c := s.conn
+	s.expiry = 0
+	s.mu.Unlock()
+	if c != nil {
+		c.disconnect(errQuota)
+		return
+	}
+	w := b.getWork()
+	defer w.release()
+	b.endIfOffline(w, s, epoch)
+}
+
+// owners counts the durable sessions of each principal.
+type owners struct {
+	mu    sync.Mutex
+	count map[identity.Principal]int
+}
+
+func (o *owners) add(p identity.Principal, n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.count[p] += n; o.count[p] <= 0 {
+		delete(o.count, p)
+	}
+}
+
+// ownerFull reports whether the principal of c may have no further durable session.
+func (b *Broker) ownerFull(c *conn) bool {
+	limit := b.settings().SessionsPerOwner
+	b.owners.mu.Lock()
+	defer b.owners.mu.Unlock()
+	return limit > 0 && b.owners.count[*c.principal] >= limit
+}
+
+// topicReason is the code for a name or filter that is not valid.
+func topicReason(e *topic.Error) mqtt.ReasonCode {
+	switch e.Kind {
+	case topic.InvalidName:
+		return mqtt.TopicNameInvalid
+	case topic.TooManyLevels:
+		return mqtt.QuotaExceeded
+	default:
+		return mqtt.TopicFilterInvalid
+	}
+}
+
+// storeFailed records that the store refused a batch. What could not be stored was not acknowledged.
+func (b *Broker) storeFailed(err error) {
+	b.stats.storeErrors.Add(1)
+	b.log.Error("store", "err", err)
+}
+
+func (b *Broker) closed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closing
+}

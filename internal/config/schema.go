@@ -1,0 +1,289 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/sealmq/sealmq/topic"
+)
+
+// Key describes one key of the file for people: the reference and "config show" are made of it.
+type Key struct {
+	Path    string // dotted, as in limits.queue.bytes; keys of a list element have [] after the list
+	Kind    string // what may be written, in words
+	Range   string // "" when every value of the kind is allowed
+	Default string // as it would be written; a sentence in parentheses when it depends on something
+	Doc     string
+	Restart bool // a reload cannot change it
+}
+
+// field is a Key together with the code that reads, resets and shows the value inside a T.
+type field[T any] struct {
+	Key
+	reset  func(*T)
+	decode func(*T, *decoder, *yaml.Node)
+	show   func(*T) string // as it would be written; "" when there is nothing to write
+}
+
+// option changes a description after its constructor made it.
+type option func(*Key)
+
+// restart marks a key that a reload cannot change.
+func restart(k *Key) { k.Restart = true }
+
+// required documents a key that every file must give.
+func required(k *Key) { k.Default = "" }
+
+// inherits documents a default that is the value of another key.
+func inherits(path string) option {
+	return func(k *Key) { k.Default = "(" + path + ")" }
+}
+
+// kind is how values of one type are written.
+type kind[V any] struct {
+	name   string
+	parse  func(string) (V, error) // the error says what is wanted
+	format func(V) string
+}
+
+var (
+	counts    = kind[int]{"count", parseCount, strconv.Itoa}
+	sizes     = kind[Size]{"size", parseSize, Size.String}
+	durations = kind[time.Duration]{"duration", parseDuration, formatDuration}
+	rates     = kind[Rate]{"rate", parseRate, Rate.String}
+	byteRates = kind[ByteRate]{"byte rate", parseByteRate, ByteRate.String}
+)
+
+// bounded is a number in lo..hi. When hi is the unlimited value of its type, the word "unlimited" is allowed and
+// finite values have no upper bound of their own.
+func bounded[T any, V cmp.Ordered](k kind[V], path string, at func(*T) *V, def, lo, hi V, doc string, opts ...option) field[T] {
+	f := field[T]{Key: Key{
+		Path: path, Kind: k.name, Default: k.format(def), Doc: doc,
+		Range: k.format(lo) + " to " + k.format(hi),
+	}}
+	f.reset = func(t *T) { *at(t) = def }
+	f.show = func(t *T) string { return k.format(*at(t)) }
+	f.decode = func(t *T, d *decoder, n *yaml.Node) {
+		s, ok := d.scalar(n, f.Path)
+		if !ok {
+			return
+		}
+		v, err := k.parse(s)
+		switch {
+		case err != nil:
+			d.report(n, f.Path, fmt.Sprintf("%s is not %v", quote(s), err), numberHint(s, k.name))
+		case v < lo || v > hi:
+			d.report(n, f.Path, fmt.Sprintf("%s is outside %s", s, f.Range), "")
+		default:
+			*at(t) = v
+			d.origin(f.Path, n)
+		}
+	}
+	return finish(f, opts)
+}
+
+// yesNo is a boolean; only true and false are understood, because YAML readers disagree about yes, on and y.
+func yesNo[T any](path string, at func(*T) *bool, def bool, doc string, opts ...option) field[T] {
+	f := field[T]{Key: Key{Path: path, Kind: "true or false", Default: strconv.FormatBool(def), Doc: doc}}
+	f.reset = func(t *T) { *at(t) = def }
+	f.show = func(t *T) string { return strconv.FormatBool(*at(t)) }
+	f.decode = func(t *T, d *decoder, n *yaml.Node) {
+		s, ok := d.scalar(n, f.Path)
+		if !ok {
+			return
+		}
+		if s != "true" && s != "false" || n.Style&quotedStyles != 0 {
+			d.report(n, f.Path, fmt.Sprintf("%s is not true or false", quote(s)), boolHint(s))
+			return
+		}
+		*at(t) = s == "true"
+		d.origin(f.Path, n)
+	}
+	return finish(f, opts)
+}
+
+// choice is one of a few words; the first is the default.
+func choice[T any, V ~string](path string, at func(*T) *V, doc string, words []V, opts ...option) field[T] {
+	names := make([]string, len(words))
+	for i, w := range words {
+		names[i] = string(w)
+	}
+	f := field[T]{Key: Key{
+		Path: path, Kind: "word", Default: names[0], Range: strings.Join(names, ", "), Doc: doc,
+	}}
+	f.reset = func(t *T) { *at(t) = words[0] }
+	f.show = func(t *T) string { return string(*at(t)) }
+	f.decode = func(t *T, d *decoder, n *yaml.Node) {
+		s, ok := d.scalar(n, f.Path)
+		if !ok {
+			return
+		}
+		if !slices.Contains(names, s) {
+			d.report(n, f.Path, fmt.Sprintf("%s is not one of %s", quote(s), f.Range), didYouMean(s, names))
+			return
+		}
+		*at(t) = V(s)
+		d.origin(f.Path, n)
+	}
+	return finish(f, opts)
+}
+
+// nameForm is what node and listener names look like: they appear in logs, metrics and file:line references.
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+
+const nameRange = "1 to 64 of A-Z a-z 0-9 _ . -, starting with a letter or digit"
+
+// name is an identifier. An empty default means that the key must be given.
+func name[T any](path string, at func(*T) *string, def, doc string, opts ...option) field[T] {
+	f := field[T]{Key: Key{Path: path, Kind: "name", Default: def, Range: nameRange, Doc: doc}}
+	f.reset = func(t *T) { *at(t) = def }
+	f.show = func(t *T) string { return quoteYAML(*at(t)) }
+	f.decode = func(t *T, d *decoder, n *yaml.Node) {
+		s, ok := d.text(n, f.Path)
+		if !ok {
+			return
+		}
+		if !nameForm.MatchString(s) {
+			d.report(n, f.Path, fmt.Sprintf("%s is not a name: %s", quote(s), nameRange), "")
+			return
+		}
+		*at(t) = s
+		d.origin(f.Path, n)
+	}
+	return finish(f, opts)
+}
+
+// path is a file or folder; a relative one starts at the folder of the configuration file.
+func path[T any](path string, at func(*T) *string, def, doc string, opts ...option) field[T] {
+	f := field[T]{Key: Key{Path: path, Kind: "path", Default: def, Range: "relative paths start at this file", Doc: doc}}
+	f.reset = func(t *T) { *at(t) = def }
+	f.show = func(t *T) string { return quoteYAML(*at(t)) }
+	f.decode = func(t *T, d *decoder, n *yaml.Node) {
+		s, ok := d.text(n, f.Path)
+		if !ok {
+			return
+		}
+		if s == "" || strings.ContainsFunc(s, isControl) {
+			d.report(n, f.Path, fmt.Sprintf("%s is not a path", quote(s)), "")
+			return
+		}
+		if !filepath.IsAbs(s) {
+			s = filepath.Join(d.dir, s)
+		}
+		*at(t) = filepath.Clean(s)
+		d.origin(f.Path, n)
+	}
+	return finish(f, opts)
+}
+
+// address is the place a listener is bound to.
+func address[T any](path string, at func(*T) *netip.AddrPort, doc string, opts ...option) field[T] {
+	f := field[T]{Key: Key{
+		Path: path, Kind: "address", Doc: doc,
+		Range: `"ADDRESS:PORT"; ":PORT" is every address of this machine; host names other than localhost are refused`,
+	}}
+	f.reset = func(t *T) { *at(t) = netip.AddrPort{} }
+	f.show = func(t *T) string { return quoteYAML(at(t).String()) }
+	f.decode = func(t *T, d *decoder, n *yaml.Node) {
+		s, ok := d.text(n, f.Path)
+		if !ok {
+			return
+		}
+		v, err := parseBind(s)
+		if err != nil {
+			d.report(n, f.Path, fmt.Sprintf("%v", err), "")
+			return
+		}
+		*at(t) = v
+		d.origin(f.Path, n)
+	}
+	return finish(f, opts)
+}
+
+// filters is a list of Topic Filters; each keeps its line.
+func filters[T any](path string, at func(*T) *[]Rule, def []string, doc string, opts ...option) field[T] {
+	f := field[T]{Key: Key{Path: path, Kind: "list of topic filters", Default: flow(def), Doc: doc, Range: "at most " + strconv.Itoa(maxRules)}}
+	f.reset = func(t *T) {
+		*at(t) = nil
+		for _, s := range def {
+			*at(t) = append(*at(t), Rule{Filter: topic.Filter(s)})
+		}
+	}
+	f.show = func(t *T) string {
+		texts := make([]string, len(*at(t)))
+		for i, r := range *at(t) {
+			texts[i] = string(r.Filter)
+		}
+		return flow(texts)
+	}
+	f.decode = func(t *T, d *decoder, n *yaml.Node) { d.filters(n, f.Path, at(t)) }
+	return finish(f, opts)
+}
+
+func finish[T any](f field[T], opts []option) field[T] {
+	for _, o := range opts {
+		o(&f.Key)
+	}
+	return f
+}
+
+// flow writes a list of texts on one line.
+func flow(texts []string) string {
+	quoted := make([]string, len(texts))
+	for i, s := range texts {
+		quoted[i] = quoteYAML(s)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
+
+// quoteYAML writes s as a double-quoted scalar; the escapes of Go are a subset of those of YAML 1.2 §5.7 for the valid
+// UTF-8 that a decoded file consists of.
+func quoteYAML(s string) string { return strconv.Quote(s) }
+
+// quote shows a value inside an error, bounded and without control characters.
+func quote(s string) string {
+	const limit = 60
+	if len(s) > limit {
+		cut := limit
+		for cut > 0 && s[cut]&0xC0 == 0x80 {
+			cut--
+		}
+		return strconv.Quote(s[:cut]) + "…"
+	}
+	return strconv.Quote(s)
+}
+
+// parseBind reads ADDRESS:PORT. Names are not looked up: what a listener is bound to must not depend on DNS.
+func parseBind(s string) (netip.AddrPort, error) {
+	const want = `such as "127.0.0.1:1883", "[::1]:1883" or ":1883"`
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return netip.AddrPort{}, fmt.Errorf("%s has no port: an address is written %s", quote(s), want)
+	}
+	port, ok := parseDigits(s[i+1:])
+	if !ok || port > 65535 {
+		return netip.AddrPort{}, fmt.Errorf("%s is not a port in %s: ports are 0 to 65535", quote(s[i+1:]), quote(s))
+	}
+	switch host := s[:i]; host {
+	case "":
+		return netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(port)), nil
+	case "localhost":
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)), nil
+	}
+	a, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("%s is not an address: write one %s; host names are not looked up", quote(s), want)
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), nil
+}

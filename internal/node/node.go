@@ -1,0 +1,200 @@
+// Package node wires one broker: configuration, store, login, rules and listeners. It is the only place that sees all
+// of them, used by the serve command, the tests and whoever embeds a broker.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sealmq/sealmq/internal/acl"
+	"github.com/sealmq/sealmq/internal/authn"
+	"github.com/sealmq/sealmq/internal/broker"
+	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/identity"
+	"github.com/sealmq/sealmq/internal/store/memstore"
+	"github.com/sealmq/sealmq/internal/store/pebblestore"
+	"github.com/sealmq/sealmq/internal/transport"
+)
+
+// Node is a running broker with its listeners.
+type Node struct {
+	broker     *broker.Broker
+	listeners  []listener
+	log        *slog.Logger
+	rules      rules
+	serving    sync.WaitGroup
+	failed     chan error
+	closeStore func() error
+}
+
+type listener struct {
+	name string
+	*transport.Listener
+}
+
+// Start opens the store and the listeners of the plan and begins to serve. When it fails, nothing is left open.
+func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version string) (*Node, error) {
+	n := &Node{log: log, failed: make(chan error, 1)}
+	n.rules.load(plan.Config)
+	store, err := n.openStore(plan.Config)
+	if err != nil {
+		return nil, err
+	}
+	n.closeStore = store.Close
+	n.broker = broker.New(broker.Options{
+		Settings: settings(plan), Store: store, Reader: store, Authenticator: authn.Open{Anonymous: plan.Config.Auth.Anonymous},
+		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version,
+	})
+	if err := n.listen(ctx, plan.Config.Listeners); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	if err := n.broker.Start(); err != nil {
+		n.closeListeners()
+		return nil, errors.Join(err, store.Close())
+	}
+	for i := range n.listeners {
+		l := &n.listeners[i]
+		n.serving.Go(func() {
+			if err := n.broker.Serve(l.Listener, l.name); err != nil {
+				select {
+				case n.failed <- fmt.Errorf("listener %s: %w", l.name, err):
+				default:
+				}
+			}
+		})
+	}
+	return n, nil
+}
+
+// engine is a store with both of its sides.
+type engine interface {
+	broker.Store
+	broker.StoreReader
+	Close() error
+}
+
+// storeFolder is where the disk store lives within node.data_dir.
+const storeFolder = "store"
+
+func (n *Node) openStore(c *config.Config) (engine, error) {
+	groupDone := func() { n.broker.GroupDone() }
+	if c.Storage.Engine == config.EngineMemory {
+		return memstore.New(memstore.Options{OnGroup: groupDone}), nil
+	}
+	if err := os.MkdirAll(c.Node.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if c.Storage.AckBeforeSync {
+		n.log.Warn("storage.ack_before_sync: a power failure loses what was acknowledged in the last second")
+	}
+	return pebblestore.Open(filepath.Join(c.Node.DataDir, storeFolder), pebblestore.Options{
+		Logger: n.log, OnGroup: groupDone, AckBeforeSync: c.Storage.AckBeforeSync, Fatal: n.storeFatal,
+	})
+}
+
+// storeFatal ends the process: what was written may not be on the disk, and going on would acknowledge more of it.
+func (n *Node) storeFatal(err error) {
+	n.log.Error("the disk can no longer be trusted, the broker stops; nothing that was not on disk was acknowledged", "err", err)
+	os.Exit(exitStoreFailed)
+}
+
+// exitStoreFailed is the process's exit code after storeFatal.
+const exitStoreFailed = 1
+
+func (n *Node) listen(ctx context.Context, list []config.Listener) error {
+	for i := range list {
+		l, err := transport.ListenLoopback(ctx, list[i].Bind)
+		if err != nil {
+			n.closeListeners()
+			return err
+		}
+		n.listeners = append(n.listeners, listener{list[i].Name, l})
+	}
+	return nil
+}
+
+func (n *Node) closeListeners() {
+	for i := range n.listeners {
+		_ = n.listeners[i].Close()
+	}
+}
+
+// Broker gives access to counters and administration.
+func (n *Node) Broker() *broker.Broker { return n.broker }
+
+// Addrs returns the bound addresses, in the order of the configuration.
+func (n *Node) Addrs() []net.Addr {
+	addrs := make([]net.Addr, len(n.listeners))
+	for i := range n.listeners {
+		addrs[i] = n.listeners[i].Addr()
+	}
+	return addrs
+}
+
+// Failed yields an error when a listener stops by itself.
+func (n *Node) Failed() <-chan error { return n.failed }
+
+// Reload applies a new plan whose restart-only keys are unchanged.
+func (n *Node) Reload(plan *config.Plan) {
+	n.rules.load(plan.Config)
+	n.broker.Reload(settings(plan))
+}
+
+// Stop ends the broker in order: no new connections, clients are told, what was acknowledged is in the store.
+func (n *Node) Stop(ctx context.Context) error {
+	err := n.broker.Shutdown(ctx)
+	n.serving.Wait()
+	return errors.Join(err, n.closeStore())
+}
+
+// rules is the broker's authorizer, replaced as a whole at a reload.
+type rules struct {
+	current atomic.Pointer[ruleSet]
+}
+
+type ruleSet struct {
+	static     acl.Static
+	generation uint64
+}
+
+func (r *rules) load(c *config.Config) {
+	next := &ruleSet{static: acl.Static{Publish: lists(c.ACL.Publish), Subscribe: lists(c.ACL.Subscribe)}}
+	if old := r.current.Load(); old != nil {
+		next.generation = old.generation + 1
+	}
+	r.current.Store(next)
+}
+
+func lists(r config.Rules) acl.Lists {
+	return acl.Lists{Allow: entries("allow ", r.Allow), Deny: entries("deny ", r.Deny)}
+}
+
+func entries(verb string, in []config.Rule) []acl.Entry {
+	out := make([]acl.Entry, len(in))
+	for i, rule := range in {
+		place := identity.Rule{Name: verb + string(rule.Filter), File: rule.File, Line: rule.Line}
+		out[i] = acl.Entry{Filter: rule.Filter, Rule: place}
+	}
+	return out
+}
+
+// Authorize implements broker.Authorizer.
+func (r *rules) Authorize(p *identity.Principal, clientID string, a identity.Action, name string) identity.Decision {
+	return r.current.Load().static.Authorize(p, clientID, a, name)
+}
+
+// Generation implements broker.Authorizer.
+func (r *rules) Generation() uint64 { return r.current.Load().generation }
+
+type systemClock struct{}
+
+// Now implements broker.Clock.
+func (systemClock) Now() time.Time { return time.Now() }

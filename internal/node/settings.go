@@ -1,0 +1,94 @@
+package node
+
+import (
+	"math"
+	"time"
+
+	"github.com/sealmq/sealmq/internal/broker"
+	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/session"
+)
+
+// queueMemory is how many entries of a durable session's queue are kept in memory; the rest stays in the store.
+const queueMemory = 512
+
+// outBuffer bounds, in bytes, what waits for one slow connection.
+const outBuffer = 4 << 20
+
+// writeTimeout is how long a client may take nothing of what waits for it.
+const writeTimeout = time.Minute
+
+// settings translates a plan into the broker's terms.
+func settings(plan *config.Plan) broker.Settings {
+	l := &plan.Config.Limits
+	maxClients := 0
+	for i := range plan.Config.Listeners {
+		maxClients += plan.Config.Listeners[i].MaxClients
+	}
+	return broker.Settings{
+		MaxClients:              min(l.Clients, maxClients),
+		MaxPerAddress:           l.ConnectionsPerAddress,
+		ConnectTimeout:          l.ConnectTimeout,
+		MaxConnectPacket:        int(l.ConnectPacket),
+		PacketTimeout:           l.PacketTimeout,
+		MaxPacket:               int(l.Packet),
+		WriteTimeout:            writeTimeout,
+		OutBuffer:               max(outBuffer, 2*int(l.Packet)),
+		TopicLevels:             l.TopicLevels,
+		SubscriptionsPerSession: l.SubscriptionsPerClient,
+		FiltersPerSubscribe:     l.FiltersPerSubscribe,
+		ReceiveMaximum:          uint16(min(l.ReceiveMaximum, math.MaxUint16)),
+		UnackedMessagesV3:       l.UnackedV3.Messages,
+		UnackedBytes:            int64(l.UnackedV3.Bytes),
+		SendQuotaV3:             l.Inflight,
+		TopicAliasMaximum:       uint16(min(l.TopicAliasMaximum, math.MaxUint16)),
+		PublishRate:             float64(max(l.PublishRate.PerClient, 0)),
+		PublishBurst:            l.PublishRate.Burst,
+		PublishBytesRate:        float64(max(l.PublishBytes.PerClient, 0)),
+		PublishBytesBurst:       float64(l.PublishBytes.Burst),
+		Queue: session.Limits{
+			Messages: l.Queue.Messages, Bytes: int64(l.Queue.Bytes), Memory: min(queueMemory, l.Queue.Messages),
+		},
+		QueueTotalBytes:  int64(l.QueueTotal),
+		OnFull:           onFull(l.Queue.OnFull),
+		QueueQoS0:        l.Queue.QoS0Offline,
+		AckWait:          l.AckWait,
+		RetainedMessages: l.Retained.Messages,
+		RetainedBytes:    int64(l.Retained.Bytes),
+		SessionsPerOwner: l.SessionsPerPrincipal,
+		SessionExpiryMax: seconds32(l.SessionExpiryMax),
+		SessionExpiryV3:  seconds32(l.SessionExpiryV3),
+		WillDelayMax:     seconds32(l.WillDelayMax),
+		MessageExpiryMax: seconds32(l.MessageExpiryMax),
+		KeepAliveMax:     seconds16(l.KeepAliveMax),
+		AnonymousDurable: plan.Dev,
+		SysInterval:      plan.Config.SysInterval,
+	}
+}
+
+func onFull(o config.OnFull) broker.OnFull {
+	switch o {
+	case config.RefusePublish:
+		return broker.RefusePublish
+	case config.EndSession:
+		return broker.EndSession
+	default:
+		return broker.StopAccepting
+	}
+}
+
+// seconds32 is a duration as MQTT counts it; unlimited is the largest value, which means never.
+func seconds32(d time.Duration) uint32 {
+	if d == config.Unlimited || d < 0 {
+		return math.MaxUint32
+	}
+	return uint32(min(int64(d/time.Second), math.MaxUint32-1))
+}
+
+// seconds16 is a Keep Alive; unlimited is 0, which means no cap.
+func seconds16(d time.Duration) uint16 {
+	if d == config.Unlimited || d < 0 {
+		return 0
+	}
+	return uint16(min(int64(d/time.Second), math.MaxUint16))
+}

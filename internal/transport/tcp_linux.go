@@ -1,0 +1,94 @@
+package transport
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+)
+
+// readSize is the size of the buffer borrowed for one read, in bytes.
+const readSize = 64 << 10
+
+var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
+
+// tcpConn moves bytes with one system call for each batch: it waits for the socket to become readable without holding
+// a buffer, and writes what the kernel takes without waiting. It must not be copied.
+type tcpConn struct {
+	*net.TCPConn
+	raw syscall.RawConn
+}
+
+func newTCPConn(c *net.TCPConn) (net.Conn, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	return &tcpConn{TCPConn: c, raw: raw}, nil
+}
+
+// ReadEach calls f with every batch of bytes that arrives, until f returns false (and ReadEach nil), the peer closes
+// (io.EOF) or reading fails. The bytes are valid during the call. It honours the read deadline and Close.
+//
+// The batch is handled inside the callback of RawConn.Read: returning "not done" from there parks the goroutine until
+// the socket is readable again, so that a read which emptied the socket is not followed by one that finds nothing.
+func (c *tcpConn) ReadEach(f func(b []byte) bool) error {
+	var result error
+	err := c.raw.Read(func(fd uintptr) (done bool) {
+		for {
+			buf := readBuffers.Get().(*[readSize]byte)
+			n, err := syscall.Read(int(fd), buf[:])
+			more := true
+			if n > 0 {
+				more = f(buf[:n])
+			}
+			readBuffers.Put(buf)
+			switch {
+			case errors.Is(err, syscall.EINTR):
+			case errors.Is(err, syscall.EAGAIN):
+				return false
+			case err != nil:
+				result = err
+				return true
+			case n == 0:
+				result = io.EOF
+				return true
+			case !more:
+				return true
+			case n < readSize:
+				return false // the socket is empty: wait
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return result
+}
+
+// TryWrite writes what the kernel takes without waiting. n < len(b) with a nil error means that the rest would block.
+func (c *tcpConn) TryWrite(b []byte) (n int, err error) {
+	rawErr := c.raw.Write(func(fd uintptr) (done bool) {
+		for n < len(b) {
+			m, werr := syscall.Write(int(fd), b[n:])
+			if m > 0 {
+				n += m
+			}
+			switch {
+			case werr == nil:
+			case errors.Is(werr, syscall.EINTR):
+			case errors.Is(werr, syscall.EAGAIN):
+				return true
+			default:
+				err = werr
+				return true
+			}
+		}
+		return true
+	})
+	if err == nil {
+		err = rawErr
+	}
+	return n, err
+}
