@@ -55,8 +55,15 @@ var testSupport = []string{
 var layout = []Package{
 	{Dir: "mqtt", Layer: Vocabulary},
 	{Dir: "topic", Layer: Vocabulary},
-	{Dir: "internal/cbor", Layer: Vocabulary, Planned: true},
-	{Dir: "cose", Layer: Vocabulary, May: []string{"internal/cbor"}, Planned: true},
+	{Dir: "internal/cbor", Layer: Vocabulary},
+	{Dir: "cose", Layer: Vocabulary, May: []string{"internal/cbor"}},
+	{
+		Dir: "internal/privfile", Layer: Vocabulary,
+		Except: map[string]string{
+			"os":      "files that only their owner may see are written and checked in one place",
+			"syscall": "the owner of a file is compared with the user",
+		},
+	},
 	{Dir: "internal/identity", Layer: Vocabulary},
 	{Dir: "internal/message", Layer: Vocabulary, May: []string{"internal/identity", "mqtt", "topic"}},
 	{Dir: "internal/store", Layer: Vocabulary, May: []string{"internal/identity", "internal/message", "mqtt", "topic"}},
@@ -66,10 +73,10 @@ var layout = []Package{
 	{Dir: "internal/retained", Layer: Logic, May: []string{"internal/message", "mqtt", "topic"}},
 	{Dir: "internal/acl", Layer: Logic, May: []string{"internal/identity", "mqtt", "topic"}},
 	{
-		Dir: "keyring", Layer: Logic, May: []string{"cose", "internal/cbor"}, Planned: true,
+		Dir: "keyring", Layer: Logic, May: []string{"cose", "internal/cbor", "internal/privfile", "topic"},
 		Except: map[string]string{"os": "key files are opened, and their permissions checked, in one place"},
 	},
-	{Dir: "protect", Layer: Logic, May: []string{"cose", "internal/cbor", "keyring", "mqtt", "topic"}, Planned: true},
+	{Dir: "protect", Layer: Logic, May: []string{"cose", "internal/cbor", "internal/privfile", "keyring", "mqtt", "topic"}},
 	{Dir: "internal/explain", Layer: Logic, May: []string{"internal/acl", "internal/identity", "mqtt", "protect", "topic"}, Planned: true},
 
 	{
@@ -116,6 +123,7 @@ var layout = []Package{
 	{Dir: "internal/repotree", Layer: Evidence},
 	{Dir: "internal/archtest", Layer: Evidence, May: []string{"internal/repotree"}},
 	{Dir: "internal/conformance", Layer: Evidence, May: []string{"internal/repotree"}},
+	{Dir: "vectors/protect", Layer: Evidence, May: []string{"cose", "internal/cbor", "keyring", "protect"}},
 	{Dir: "test/interop", Layer: Evidence, May: []string{"client", "mqtt"}},
 	{Dir: "test/interop/psk", Layer: Evidence, May: []string{"psktls"}},
 	{Dir: "test/release", Layer: Evidence},
