@@ -1,4 +1,4 @@
-package vectors
+package protect_test
 
 import (
 	"bytes"
