@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"syscall"
@@ -47,6 +48,11 @@ func clientFailure(err error) error {
 		}
 	case errors.As(err, &connect):
 		return connectFailure(connect)
+	case errors.Is(err, io.EOF), errors.Is(err, client.ErrConnectionLost):
+		return &failure{
+			exitFailed, "the broker closed the connection", "without giving a reason",
+			"before MQTT 5 a broker cannot say why; its log can", err,
+		}
 	case errors.Is(err, context.Canceled):
 		return &failure{exitInterrupted, "interrupted", "", "", err}
 	}
@@ -125,6 +131,8 @@ func connectFailure(e *client.ConnectError) *failure {
 		f.hint = "nothing listens there: is the broker running, and is it this port?"
 	case errors.Is(e, context.DeadlineExceeded):
 		f.hint = "nothing answered in time: is a firewall in between, or TLS expected on this port?"
+	case e.Step == "tls handshake":
+		f.hint = "does the port speak TLS? If not, leave out the TLS flags or choose another -p"
 	case e.Step == "mqtt handshake":
 		f.hint = "the broker closed before answering: does the port expect TLS, or another protocol version (-V 311)?"
 	}

@@ -56,6 +56,9 @@ func (c *subCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	cfg.ManualAcks = true // a message is acknowledged when it is printed
+	if cfg.ReceiveMaximum == 0 {
+		cfg.ReceiveMaximum = 65535 // the standard's default; some brokers do not keep to less
+	}
 	cfg.Hooks.SubscriptionLost = func(e *client.SubscribeError) { a.warn(e.Error()) }
 	if c.Wait > 0 {
 		timed, cancel := context.WithTimeoutCause(ctx, time.Duration(c.Wait), errTimedOut)

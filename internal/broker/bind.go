@@ -174,7 +174,7 @@ func (b *Broker) endSession(w *work, s *clientSession, batch *store.Batch) {
 	for f := range subs {
 		b.unsubscribe(s, f)
 	}
-	if wl != nil && wl.pending { // the session ends before the delay [MQTT-3.1.3-9]
+	if wl != nil { // the session ends before the delay [MQTT-3.1.3-9], or by a Clean Start that took it over
 		b.publishWill(w, s, wl)
 	}
 	if durable || wl != nil {

@@ -77,8 +77,8 @@ func bubble(t *testing.T, f func(r *rig), opts ...option) {
 		r := newRig(t, opts)
 		r.fake, r.mem = true, newMemListener()
 		r.start(r.mem)
+		defer r.stop()
 		f(r)
-		r.stop()
 	})
 }
 

@@ -61,7 +61,7 @@ func TestBackup(t *testing.T) {
 		if err := r.Settle(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		got, err := storetest.Read(r, 2, []string{"k"})
+		got, err := storetest.Read(whole(r), 2, []string{"k"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,7 +48,7 @@ func crash(t *testing.T, seed uint64, unsynced int, wrap func(vfs.FS) vfs.FS) (s
 	if err := again.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return history.Check(again, acked)
+	return history.Check(whole(again), acked)
 }
 
 func sameFS(fs vfs.FS) vfs.FS { return fs }
@@ -129,10 +129,10 @@ func TestAckBeforeSyncMayLose(t *testing.T) {
 	if acked == 0 {
 		t.Fatal("nothing was acknowledged")
 	}
-	if _, err := history.Check(again, acked); !errors.Is(err, storetest.ErrLost) {
+	if _, err := history.Check(whole(again), acked); !errors.Is(err, storetest.ErrLost) {
 		t.Errorf("it was synced before it was acknowledged, so the test shows nothing: %v", err)
 	}
-	if _, err := history.Check(again, 0); err != nil {
+	if _, err := history.Check(whole(again), 0); err != nil {
 		t.Errorf("not a prefix: %v", err)
 	}
 }

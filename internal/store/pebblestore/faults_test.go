@@ -290,7 +290,7 @@ func TestDamagedRecord(t *testing.T) {
 			damage(t, o.FS, c.key)
 			for range 2 { // a second start says the same
 				s = open(t, "store", o)
-				_, err := storetest.Read(s, 2, []string{"k"})
+				_, err := storetest.Read(whole(s), 2, []string{"k"})
 				var corrupt *store.CorruptError
 				if !errors.As(err, &corrupt) || !strings.Contains(err.Error(), c.want) || corrupt.Next == "" {
 					t.Errorf("read: %v", err)
@@ -305,7 +305,7 @@ func TestDamagedRecord(t *testing.T) {
 				if err := s.Settle(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				got, err := storetest.Read(s, 2, []string{"k"})
+				got, err := storetest.Read(whole(s), 2, []string{"k"})
 				if err != nil {
 					t.Errorf("read with losses: %v", err)
 				}

@@ -20,7 +20,7 @@ type History struct {
 }
 
 // Commit commits the generator's next batch and records it. Commit is for one goroutine.
-func (h *History) Commit(s Store, g *Generator) {
+func (h *History) Commit(s Writer, g *Generator) {
 	b := g.Batch()
 	h.batches = append(h.batches, b)
 	h.lastBody, h.keys = g.LastBody(), g.MetaKeys()

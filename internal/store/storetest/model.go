@@ -48,7 +48,7 @@ func describeWill(w store.Will) string {
 }
 
 // Read reads everything out of a store. Bodies are looked for up to the number last, metadata under the keys given.
-func Read(s Reader, last store.BodyID, keys []string) (State, error) {
+func Read(s Store, last store.BodyID, keys []string) (State, error) {
 	st := State{
 		Queues: map[store.SessionID][]store.QueueRow{}, Bodies: map[store.BodyID]string{},
 		Retained: map[string]string{}, Wills: map[store.SessionID]string{}, Meta: map[string]string{},
