@@ -91,7 +91,7 @@ func (c *conn) complete(w *work, number uint64, a answer) {
 	}
 	if c.out.lock() {
 		for _, s := range f.slots[:n] {
-			c.out.buf = appendAck(c.out.buf, c.version, s.kind, s.pid, s.code, s.why, c.problemInfo)
+			c.out.buf = appendAck(c.out.buf, c.version, s.kind, s.pid, s.code, c.reasonString(s.why))
 		}
 		if c.out.unlock() {
 			w.touch(c)
@@ -110,8 +110,23 @@ func (c *conn) complete(w *work, number uint64, a answer) {
 	}
 }
 
-// appendAck appends PUBACK, PUBREC, PUBREL or PUBCOMP in the shortest form that says it.
-func appendAck(dst []byte, v mqtt.Version, kind mqtt.PacketType, pid mqtt.PacketID, code mqtt.ReasonCode, why string, problemInfo bool) []byte {
+const (
+	ackOverhead     = 2 + 2 + 1 + 1 + 3 // bytes of an acknowledgement around its Reason String
+	maxReasonString = 100               // bytes; the lengths of the packet then take one byte each
+)
+
+// reasonString is what an acknowledgement says in words: nothing when the client does not want to hear it
+// [MQTT-3.1.2-29] or has no room for it [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.7.2-2].
+func (c *conn) reasonString(why string) string {
+	if !c.problemInfo || len(why) > maxReasonString || c.maxPacket > 0 && ackOverhead+len(why) > int(c.maxPacket) {
+		return ""
+	}
+	return why
+}
+
+// appendAck appends PUBACK, PUBREC, PUBREL or PUBCOMP in the shortest form that says it. It never adds User Properties
+// [MQTT-3.4.2-3] [MQTT-3.5.2-3] [MQTT-3.6.2-3] [MQTT-3.7.2-3].
+func appendAck(dst []byte, v mqtt.Version, kind mqtt.PacketType, pid mqtt.PacketID, code mqtt.ReasonCode, why string) []byte {
 	flags := byte(0)
 	if kind == mqtt.TypePubrel {
 		flags = 2
@@ -121,7 +136,7 @@ func appendAck(dst []byte, v mqtt.Version, kind mqtt.PacketType, pid mqtt.Packet
 	switch {
 	case v < mqtt.V5 || code == mqtt.Success:
 		return append(dst, first, 2, hi, lo)
-	case why == "" || !problemInfo || len(why) > 100:
+	case why == "":
 		return append(dst, first, 3, hi, lo, byte(code))
 	default:
 		n := 3 + len(why)

@@ -39,6 +39,18 @@ type aliasTable struct {
 	byID map[string]uint16
 }
 
+// aliasCost is the most that a Topic Alias adds to a packet, in bytes: the property, and one byte more in each of the
+// two lengths that grow with it.
+const aliasCost = 3 + 2
+
+// useAlias gives a copy of the given size an alias, unless the packet might then exceed the client's Maximum Packet Size
+// [MQTT-3.1.2-24]. The lock of the buffer is held.
+func (c *conn) useAlias(name string, f *copyFor, size int) {
+	if c.maxPacket == 0 || size+aliasCost <= int(c.maxPacket) {
+		c.aliasOut.use(name, f)
+	}
+}
+
 // use sets the alias of a copy, when there is one to be had.
 func (t *aliasTable) use(name string, f *copyFor) {
 	if t.max == 0 || len(name) < worthAlias {

@@ -108,7 +108,7 @@ func (s *clientSession) send(w *work, fx *session.Effects) (room bool) {
 	for i := range fx.Send {
 		p := &fx.Send[i]
 		if p.Kind == session.SendPubrel {
-			c.out.buf = appendAck(c.out.buf, c.version, mqtt.TypePubrel, p.PacketID, p.Code, "", c.problemInfo)
+			c.out.buf = appendAck(c.out.buf, c.version, mqtt.TypePubrel, p.PacketID, p.Code, "")
 			continue
 		}
 		if !c.appendEntry(w, p) {
@@ -137,10 +137,11 @@ func (c *conn) appendEntry(w *work, p *session.Send) bool {
 	e := p.Entry
 	w.entry.of(e.Msg, w.now)
 	f := copyFor{version: c.version, qos: e.QoS, dup: p.Dup, retain: e.Retain, pid: p.PacketID, ids: e.SubscriptionIDs}
-	if c.maxPacket > 0 && w.entry.size(&f) > int(c.maxPacket) {
+	size := w.entry.size(&f)
+	if c.maxPacket > 0 && size > int(c.maxPacket) {
 		return false
 	}
-	c.aliasOut.use(w.entry.topic, &f)
+	c.useAlias(w.entry.topic, &f, size)
 	c.out.buf = w.entry.appendTo(c.out.buf, &f)
 	c.b.stats.sent(e.QoS, len(w.entry.payload))
 	return true

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -101,17 +100,41 @@ func (b *Broker) accept(nc net.Conn, listener string) {
 	go c.run()
 }
 
-// run reads until the connection ends, then cleans up. Its recover confines a panic to this connection.
+// run serves the connection until its CONNECT is accepted, and then hands it to a goroutine with a fresh, small stack:
+// logging in needs deep calls, waiting does not, and most connections wait most of the time.
 func (c *conn) run() {
-	defer c.b.wg.Done()
-	defer c.cleanup()
+	handed := false
+	defer func() {
+		if !handed {
+			c.cleanup()
+			c.b.wg.Done()
+		}
+	}()
 	defer c.recoverPanic()
 	if err := c.prove(); err != nil {
 		c.abort(err)
 		return
 	}
+	if err := c.wire.ReadEach(c.receiveConnect); err != nil {
+		c.abort(err)
+		return
+	}
+	handed = true
+	go c.serve()
+}
+
+// receiveConnect is receive until the client is connected.
+func (c *conn) receiveConnect(data []byte) (more bool) {
+	return c.receive(data) && (c.phase.Load() != connected || c.over())
+}
+
+// serve reads until the connection ends, then cleans up. Its recover confines a panic to this connection.
+func (c *conn) serve() {
+	defer c.b.wg.Done()
+	defer c.cleanup()
+	defer c.recoverPanic()
 	err := c.wire.ReadEach(c.receive)
-	if err == nil || errors.Is(err, io.EOF) {
+	if err == nil {
 		err = io.EOF
 	}
 	c.abort(err)

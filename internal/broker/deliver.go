@@ -260,7 +260,7 @@ func (c *conn) sendQoS0(w *work, retain bool, ids []uint32) {
 	if c.out.size()+size > c.outLimit {
 		c.b.stats.dropped.Add(1)
 	} else {
-		c.aliasOut.use(w.out.topic, &f)
+		c.useAlias(w.out.topic, &f, size)
 		c.out.buf = w.out.appendTo(c.out.buf, &f)
 		c.b.stats.sent(0, len(w.out.payload))
 	}
@@ -272,14 +272,15 @@ func (c *conn) sendQoS0(w *work, retain bool, ids []uint32) {
 // sendOwn appends the message of w.entry with QoS 0 to this client only.
 func (c *conn) sendOwn(w *work, retain bool, ids []uint32) {
 	f := copyFor{version: c.version, retain: retain, ids: ids}
-	if c.maxPacket > 0 && w.entry.size(&f) > int(c.maxPacket) {
+	size := w.entry.size(&f)
+	if c.maxPacket > 0 && size > int(c.maxPacket) {
 		c.b.stats.dropped.Add(1)
 		return
 	}
 	if !c.out.lock() {
 		return
 	}
-	c.aliasOut.use(w.entry.topic, &f)
+	c.useAlias(w.entry.topic, &f, size)
 	c.out.buf = w.entry.appendTo(c.out.buf, &f)
 	c.b.stats.sent(0, len(w.entry.payload))
 	if c.out.unlock() {

@@ -59,16 +59,20 @@ func (c *conn) end(err error, code mqtt.ReasonCode) {
 	c.endOnce.Do(func() {
 		c.cause = err
 		if c.version >= mqtt.V5 && c.phase.Load() == connected && code.ValidIn(mqtt.TypeDisconnect) {
-			d := mqtt.Disconnect{ReasonCode: code}
-			if c.out.lock() {
-				if buf, err := d.Append(c.out.buf, c.version); err == nil {
-					c.out.buf = buf
-				}
-				c.out.unlock()
-			}
+			c.sendLast(&mqtt.Disconnect{ReasonCode: code})
 		}
 		c.close()
 	})
+}
+
+// sendLast appends the packet after which nothing may follow [MQTT-3.14.4-1]: deliveries and acknowledgements of other
+// goroutines find the buffer closed to them.
+func (c *conn) sendLast(p mqtt.Packet) {
+	if c.out.lock() {
+		c.out.buf = c.encode(c.out.buf, p)
+		c.out.last = true
+		c.out.unlock()
+	}
 }
 
 // close ends the connection after what its buffer holds. It runs inside endOnce.

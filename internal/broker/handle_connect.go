@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base32"
+	"errors"
 	"math"
 	"time"
 
@@ -18,9 +19,7 @@ import (
 func (c *conn) handleConnect(w *work, h mqtt.Header, body []byte) error {
 	p := new(mqtt.Connect)
 	err := p.Parse(0, h.Flags, body)
-	if p.ProtocolVersion != 0 {
-		c.version = p.ProtocolVersion
-	}
+	c.version = answerVersion(p.ProtocolVersion, err)
 	if err != nil {
 		return err
 	}
@@ -39,6 +38,22 @@ func (c *conn) handleConnect(w *work, h mqtt.Header, body []byte) error {
 		c.connect = p.Clone()
 	}
 	return c.continueLogin(w, p, verdict)
+}
+
+// unknownLevel is how a CONNECT with a Protocol Level that does not exist is refused.
+var unknownLevel = &mqtt.Error{Code: mqtt.UnsupportedProtocolVersion, Clause: "MQTT-3.1.2-2"}
+
+// answerVersion is the version in which a CONNECT is answered, 0 for none. Levels beyond the known ones get the answer
+// of version 5 [MQTT-3.1.2-2], those below get that of 3.1.1 [MQTT311-3.1.2-2].
+func answerVersion(v mqtt.Version, err error) mqtt.Version {
+	switch {
+	case v > mqtt.V5:
+		return mqtt.V5
+	case v < mqtt.V31 && errors.Is(err, unknownLevel):
+		return mqtt.V311
+	default:
+		return v
+	}
 }
 
 // checkConnect refuses what no login could make right.
@@ -129,11 +144,16 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 	c.keepAlive = c.effectiveKeepAlive(p)
 	c.rate.init(set, w.now)
 
+	ack := c.connack(p, v, b.grantedExpiry(c, p), assigned)
+	if !c.fits(ack) {
+		return refuse(errTooLarge, "MQTT-3.1.2-24", "the client's maximum packet size leaves no room for the limits in connack")
+	}
 	bound, err := b.bind(w, c, p, wl)
 	if err != nil {
 		return err
 	}
-	c.sendConnack(w, p, v, bound, assigned)
+	ack.SessionPresent = bound.present
+	c.sendPacket(w, ack)
 	c.phase.Store(connected)
 	if c.keepAlive > 0 {
 		c.scheduleCheck(w.now + int64(c.keepAlive))
@@ -162,49 +182,63 @@ func (c *conn) effectiveKeepAlive(p *mqtt.Connect) time.Duration {
 	return time.Duration(seconds) * time.Second * 3 / 2
 }
 
-// sendConnack tells the client the server's limits, as far as they differ from the standard's defaults.
-func (c *conn) sendConnack(w *work, p *mqtt.Connect, v identity.Verdict, bound binding, assigned bool) {
-	ack := mqtt.Connack{SessionPresent: bound.present}
-	if c.version >= mqtt.V5 {
-		set, q := c.b.settings(), &ack.Properties
-		if assigned {
-			q.SetAssignedClientID(c.clientID)
-		}
-		if !p.Properties.Has(mqtt.PropSessionExpiry) && bound.expiry != 0 || bound.expiry != p.Properties.SessionExpiry {
-			q.SetSessionExpiry(bound.expiry)
-		}
-		q.SetReceiveMaximum(set.ReceiveMaximum)
-		q.SetMaximumPacketSize(uint32(set.MaxPacket))
-		q.SetTopicAliasMaximum(set.TopicAliasMaximum)
-		if ka := uint16(c.keepAlive / (time.Second * 3 / 2)); ka != p.KeepAlive {
-			q.SetServerKeepAlive(ka)
-		}
-		if p.Properties.RequestResponseInfo == 1 {
-			q.SetResponseInfo("response/" + c.clientID)
-		}
-		if c.method != "" {
-			q.SetAuthMethod(c.method)
-			if v.Data != nil {
-				q.SetAuthData(v.Data)
-			}
+// connack tells the client the server's limits, as far as they differ from the standard's defaults. It never has a
+// Reason String or User Properties [MQTT-3.2.2-19] [MQTT-3.2.2-20].
+func (c *conn) connack(p *mqtt.Connect, v identity.Verdict, expiry uint32, assigned bool) *mqtt.Connack {
+	ack := new(mqtt.Connack)
+	if c.version < mqtt.V5 {
+		return ack
+	}
+	set, q := c.b.settings(), &ack.Properties
+	if assigned {
+		q.SetAssignedClientID(c.clientID)
+	}
+	if expiry != p.Properties.SessionExpiry {
+		q.SetSessionExpiry(expiry)
+	}
+	q.SetReceiveMaximum(set.ReceiveMaximum)
+	q.SetMaximumPacketSize(uint32(set.MaxPacket))
+	q.SetTopicAliasMaximum(set.TopicAliasMaximum)
+	if ka := uint16(c.keepAlive / (time.Second * 3 / 2)); ka != p.KeepAlive {
+		q.SetServerKeepAlive(ka)
+	}
+	if p.Properties.RequestResponseInfo == 1 {
+		q.SetResponseInfo("response/" + c.clientID)
+	}
+	if c.method != "" {
+		q.SetAuthMethod(c.method)
+		if v.Data != nil {
+			q.SetAuthData(v.Data)
 		}
 	}
-	c.sendPacket(w, &ack)
+	return ack
+}
+
+// fits reports whether the client's Maximum Packet Size has room for p [MQTT-3.1.2-24].
+func (c *conn) fits(p mqtt.Packet) bool {
+	if c.maxPacket == 0 {
+		return true
+	}
+	frame, err := p.Append(nil, c.version)
+	return err == nil && len(frame) <= int(c.maxPacket)
 }
 
 // sendPacket encodes a packet into the connection's buffer. Packets of the broker's own making always fit.
 func (c *conn) sendPacket(w *work, p mqtt.Packet) {
-	c.append(w, func(dst []byte) []byte {
-		out, err := p.Append(dst, c.version)
-		if err != nil {
-			c.b.log.Error("packet not encoded", "type", p.Type().String(), "client", c.clientID, "err", err)
-			return dst
-		}
-		if c.maxPacket > 0 && len(out)-len(dst) > int(c.maxPacket) {
-			return dst // [MQTT-3.1.2-24]
-		}
-		return out
-	})
+	c.append(w, func(dst []byte) []byte { return c.encode(dst, p) })
+}
+
+// encode appends p unless it exceeds the client's Maximum Packet Size [MQTT-3.1.2-24].
+func (c *conn) encode(dst []byte, p mqtt.Packet) []byte {
+	out, err := p.Append(dst, c.version)
+	if err != nil {
+		c.b.log.Error("packet not encoded", "type", p.Type().String(), "client", c.clientID, "err", err)
+		return dst
+	}
+	if c.maxPacket > 0 && len(out)-len(dst) > int(c.maxPacket) {
+		return dst
+	}
+	return out
 }
 
 // refuseConnect answers a CONNECT that is not accepted. Who did not send a CONNECT, or broke its rules before a version
@@ -213,7 +247,7 @@ func (c *conn) refuseConnect(w *work, err error, code mqtt.ReasonCode) {
 	c.endOnce.Do(func() {
 		c.cause = err
 		if c.version != 0 && c.answersConnect(err, code) {
-			c.sendPacket(w, &mqtt.Connack{ReasonCode: code}) // [MQTT-3.2.2-6]
+			c.sendLast(&mqtt.Connack{ReasonCode: code}) // [MQTT-3.2.2-6]
 		}
 		c.close()
 	})
@@ -223,7 +257,7 @@ func (c *conn) refuseConnect(w *work, err error, code mqtt.ReasonCode) {
 // others the connection is just closed [MQTT-3.1.4-1].
 func (c *conn) answersConnect(err error, code mqtt.ReasonCode) bool {
 	if c.version >= mqtt.V5 {
-		return code.ValidIn(mqtt.TypeConnack)
+		return code.IsError() && code.ValidIn(mqtt.TypeConnack)
 	}
 	switch code {
 	case mqtt.UnsupportedProtocolVersion, mqtt.ClientIdentifierNotValid, mqtt.ServerUnavailable, mqtt.ServerBusy,

@@ -42,7 +42,7 @@ func (c *conn) handlePublish(w *work, h mqtt.Header, body []byte, size int) erro
 	}
 }
 
-// publishQoS0 has nobody to tell when it is refused: the refusal is counted and logged [MQTT-3.3.5-2].
+// publishQoS0 has nobody to tell when it is refused: the refusal is counted and logged [MQTT311-3.3.5-2].
 func (c *conn) publishQoS0(w *work, p *mqtt.Publish) error {
 	if err := c.mayPublish(p); err != nil {
 		return nil
@@ -134,7 +134,7 @@ func (c *conn) acknowledge(w *work, number uint64, r routed, err error) error {
 	switch {
 	case err != nil:
 		if c.version < mqtt.V5 && !c.silentRefusal(err) {
-			return err // MQTT 3 has no negative acknowledgement [MQTT-3.3.5-2]
+			return err // MQTT 3 has no negative acknowledgement [MQTT311-3.3.5-2]
 		}
 		a = answerOf(err)
 	case r.waits:
@@ -147,7 +147,7 @@ func (c *conn) acknowledge(w *work, number uint64, r routed, err error) error {
 }
 
 // silentRefusal reports whether an MQTT 3 publisher gets a positive acknowledgement for a refused message. It does when
-// it lacks the right, as the standard allows [MQTT-3.3.5-2]; a full disk or queue closes the connection instead, so that
+// it lacks the right, as the standard allows [MQTT311-3.3.5-2]; a full disk or queue closes the connection instead, so that
 // the message is sent again later.
 func (c *conn) silentRefusal(err error) bool { return reasonOf(err) == mqtt.NotAuthorized }
 

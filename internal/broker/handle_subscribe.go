@@ -55,7 +55,7 @@ func (c *conn) subscribe(sub *mqtt.Subscription, id uint32, batch *store.Batch) 
 	}
 	if err != nil {
 		if c.version < mqtt.V5 {
-			return 0, nil, err // [MQTT-4.7.1-2] [MQTT-4.7.1-3]: MQTT 3 knows no reason per filter
+			return 0, nil, err // [MQTT311-4.7.1-2] [MQTT311-4.7.1-3]: MQTT 3 knows no reason per filter
 		}
 		return filterReason(err), nil, nil
 	}
@@ -88,7 +88,7 @@ func (c *conn) subscribe(sub *mqtt.Subscription, id uint32, batch *store.Batch) 
 	c.b.subscribe(s, &row)
 	granted := mqtt.ReasonCode(sub.QoS) // Granted QoS 0, 1 and 2 are the codes 0, 1 and 2
 	if share != "" || sub.RetainHandling == 2 || sub.RetainHandling == 1 && replaced {
-		return granted, nil, nil // [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-4.8.2-...]: shared ones get no retained messages
+		return granted, nil, nil // [MQTT-3.3.1-10] [MQTT-3.3.1-11]: shared ones get no retained messages
 	}
 	return granted, &replay{filter: topic.Filter(cloneString(string(filter))), sub: row}, nil
 }

@@ -13,6 +13,7 @@ type outBuffer struct {
 	behind  int  // bytes that a flush or the writer goroutine has taken and not yet written
 	writing bool // somebody writes: what is appended meanwhile is written by them
 	marked  bool // in some goroutine's list of connections to flush
+	last    bool // the connection's last packet is in buf or was written
 	closed  bool
 	waiters chan struct{} // closed when the buffer has drained; nil when nobody waits
 }
@@ -31,10 +32,11 @@ func putOut(b []byte) {
 	}
 }
 
-// lock returns the buffer for appending; unlock ends that. ok is false when the connection is gone.
+// lock returns the buffer for appending; unlock ends that. ok is false when the connection is gone or ends with what
+// was appended before.
 func (o *outBuffer) lock() (ok bool) {
 	o.mu.Lock()
-	if o.closed {
+	if o.closed || o.last {
 		o.mu.Unlock()
 		return false
 	}

@@ -55,7 +55,7 @@ func (g *groups) subscribe(b *Broker, s *clientSession, share topic.ShareName, f
 	})
 }
 
-// unsubscribe takes s out. With its last member the group ends, and with it what waits in its queue [MQTT-4.8.2-...].
+// unsubscribe takes s out. With its last member the group ends, and with it what waits in its queue.
 func (g *groups) unsubscribe(b *Broker, s *clientSession, share topic.ShareName, f topic.Filter) {
 	b.router.Unsubscribe(share, f, s)
 	g.mu.Lock()

@@ -18,7 +18,8 @@ func TestContract(t *testing.T) {
 		return storetest.Subject{
 			Volatile: true,
 			Open: func(onGroup func()) (storetest.Store, error) {
-				return memstore.New(memstore.Options{OnGroup: onGroup}), nil
+				s := memstore.New(memstore.Options{OnGroup: onGroup})
+				return storetest.Store{Writer: s, Rows: s, Tables: s}, nil
 			},
 		}
 	})

@@ -193,6 +193,41 @@ func BenchmarkAcknowledged(b *testing.B) {
 	})
 }
 
+// BenchmarkFanOut measures a message stored for 100 sessions and acknowledged by each, per session.
+func BenchmarkFanOut(b *testing.B) {
+	const sessions = 100
+	messages := benchMessages(1024)
+	s := open(b, b.TempDir(), benchOptions())
+	defer s.Close()
+	var wait sync.WaitGroup
+	done := func(error) { wait.Done() }
+	var put store.Batch
+	acks := make([]store.Batch, sessions)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; i += sessions {
+		body := store.BodyID(i + 1)
+		put.Reset()
+		put.Sync = true
+		put.Add(store.Op{Kind: store.PutBody, Body: body, Message: messages[i%len(messages)]})
+		for id := range store.SessionID(sessions) {
+			put.Add(store.Op{
+				Kind: store.PutQueue, Session: id + 1, Ord: store.Ord(body), Pointer: store.Pointer{Body: body, QoS: 1, Size: 328},
+			})
+		}
+		wait.Add(1)
+		s.Commit(&put, done)
+		wait.Wait()
+		wait.Add(sessions)
+		for id := range store.SessionID(sessions) {
+			acks[id].Reset()
+			acks[id].Add(store.Op{Kind: store.DeleteQueue, Session: id + 1, Ord: store.Ord(body), Body: body})
+			s.Commit(&acks[id], done)
+		}
+		wait.Wait()
+	}
+}
+
 func name(callers int) string {
 	return map[int]string{1: "callers=1", 16: "callers=16", producers: "callers=256"}[callers]
 }

@@ -59,10 +59,11 @@ func (l *engineLog) event(level slog.Level, message string, args ...any) {
 func (l *engineLog) listener() *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
-			l.event(slog.LevelError, "store: background work", "error", err)
+			// As text: with %+v these errors print their stack.
+			l.event(slog.LevelError, "store: background work", "error", err.Error())
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			l.event(slog.LevelError, "store: damaged file", "path", info.Path, "error", info.Details)
+			l.event(slog.LevelError, "store: damaged file", "path", info.Path, "error", info.Details.Error())
 		},
 		DiskSlow: func(info pebble.DiskSlowInfo) {
 			l.event(slog.LevelWarn, "store: disk is slow", "path", info.Path, "duration", info.Duration)

@@ -26,11 +26,15 @@ func open(t testing.TB, dir string, o Options) *Store {
 	return s
 }
 
+// whole is a store as the suite sees it.
+func whole(s *Store) storetest.Store { return storetest.Store{Writer: s, Rows: s, Tables: s} }
+
 func subject(t testing.TB, dir string, fs vfs.FS) storetest.Subject {
 	return storetest.Subject{Open: func(onGroup func()) (storetest.Store, error) {
 		o := testOptions(t)
 		o.FS, o.OnGroup = fs, onGroup
-		return Open(dir, o)
+		s, err := Open(dir, o)
+		return whole(s), err
 	}}
 }
 
@@ -39,8 +43,5 @@ func TestContract(t *testing.T) {
 }
 
 func TestContractOnDisk(t *testing.T) {
-	if testing.Short() {
-		t.Skip("the contract holds in memory; not repeated on disk with -short")
-	}
-	storetest.Run(t, func(t testing.TB) storetest.Subject { return subject(t, t.TempDir(), vfs.Default) })
+	storetest.Cases(t, func(t testing.TB) storetest.Subject { return subject(t, t.TempDir(), vfs.Default) })
 }

@@ -88,7 +88,7 @@ func (r *rows) skipDamage() bool {
 		return false
 	}
 	n := binary.BigEndian.Uint64(r.last[1:])
-	r.s.opts.Logger.Error("store: damaged block dropped", "dir", r.s.dir, "after", keyName(r.last[:]), "error", cause)
+	r.s.opts.Logger.Error("store: damaged block dropped", "dir", r.s.dir, "after", keyName(r.last[:]), "error", cause.Error())
 	for step := uint64(1); step != 0 && n+step > n; step *= 2 {
 		seek := keyNumber(nil, r.last[0], n+step)
 		if r.it.SeekGE(seek) {

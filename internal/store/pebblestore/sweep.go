@@ -28,12 +28,9 @@ type sweeper struct {
 	finished bool // the work of open is done, without an error
 }
 
-// startSweeper starts it. snapshot is the state before any Commit; the sweeper closes it.
-func startSweeper(s *Store, snapshot *pebble.Snapshot) *sweeper {
+func newSweeper(s *Store) *sweeper {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &sweeper{s: s, ctx: ctx, cancel: cancel, stopped: make(chan struct{}), wake: make(chan struct{}, 1)}
-	go w.run(snapshot)
-	return w
+	return &sweeper{s: s, ctx: ctx, cancel: cancel, stopped: make(chan struct{}), wake: make(chan struct{}, 1)}
 }
 
 // stop ends it after the batch at hand; what is left is found again at the next open.
@@ -77,6 +74,7 @@ func (w *sweeper) complete() bool {
 	return w.finished && !w.s.unsure.Load()
 }
 
+// run works until stop. snapshot is the state before any Commit; run closes it.
 func (w *sweeper) run(snapshot *pebble.Snapshot) {
 	defer close(w.stopped)
 	err := w.atOpen(snapshot)

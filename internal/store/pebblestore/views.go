@@ -12,13 +12,16 @@ import (
 	"github.com/sealmq/sealmq/internal/store"
 )
 
-// view runs a read of the database while it is kept open.
+// view runs a read of the database while it is kept open. Reads may be nested.
 func (s *Store) view(read func() error) error {
-	s.viewMu.RLock()
-	defer s.viewMu.RUnlock()
+	s.viewMu.Lock()
 	if s.gone {
+		s.viewMu.Unlock()
 		return fmt.Errorf("read %q: %w", s.dir, store.ErrClosed)
 	}
+	s.views.Add(1)
+	s.viewMu.Unlock()
+	defer s.views.Done()
 	return read()
 }
 
@@ -108,7 +111,7 @@ func (s *Store) Queue(id store.SessionID, from store.Ord, limit int) (page []sto
 	return page, err
 }
 
-// Retained yields every retained message, ascending by topic. It sees the state at the time of the call.
+// Retained yields every retained message, ascending by topic, from one moment in time. yield may read and commit.
 func (s *Store) Retained(yield func(*message.Message) error) error {
 	var shared authors
 	return s.each(tableRetained, func(r *rows) error {
@@ -121,7 +124,7 @@ func (s *Store) Retained(yield func(*message.Message) error) error {
 	})
 }
 
-// Wills yields every stored Will, ascending by session. It sees the state at the time of the call.
+// Wills yields every stored Will, ascending by session, from one moment in time. yield may read and commit.
 func (s *Store) Wills(yield func(store.SessionID, store.Will) error) error {
 	var shared authors
 	return s.each(tableWill, func(r *rows) error {
@@ -152,7 +155,7 @@ func (s *Store) each(table byte, do func(r *rows) error) error {
 }
 
 // Sessions yields every session, ascending by number, from one moment in time. Queues are measured from their pointers;
-// no body is read.
+// no body is read. yield may read and commit.
 func (s *Store) Sessions(yield func(store.SessionRow) error) error {
 	return s.view(func() error {
 		snapshot := s.db.NewSnapshot()

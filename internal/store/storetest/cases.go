@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/sealmq/sealmq/internal/message"
 	"github.com/sealmq/sealmq/internal/store"
 	"github.com/sealmq/sealmq/mqtt"
 )
@@ -35,6 +36,7 @@ var cases = []struct {
 	{"queue pages", queuePages},
 	{"retained is independent of queues", retainedIndependent},
 	{"will without a session", willWithoutSession},
+	{"reading while reading", readWhileReading},
 }
 
 // everyKind puts one row of each kind with all fields set, replaces it, and deletes it.
@@ -454,4 +456,29 @@ func willWithoutSession(h *harness) {
 	h.both(func() { h.Helper(); h.compare("will", model.State(), 0) })
 	h.commit(deleteSession(5))
 	h.both(func() { h.Helper(); h.compare("session deleted", NewModel().State(), 0) })
+}
+
+// readWhileReading would deadlock if a view held a lock that readers or the committer need.
+func readWhileReading(h *harness) {
+	h.commit(putSession(1), putBody(1), putQueue(1, 1, 1, true), putRetained("t", 1), putWill(1, 1))
+	stop := errors.New("stop")
+	read := func(n string) error {
+		if err := h.try(putMeta("k", n)); err != nil {
+			return err
+		}
+		rows, err := h.store.Queue(1, 1, 1)
+		if err != nil || len(rows) != 1 {
+			h.Errorf("queue: %v, %v", rows, err)
+		}
+		return stop
+	}
+	for name, err := range map[string]error{
+		"sessions": h.store.Sessions(func(store.SessionRow) error { return read("sessions") }),
+		"retained": h.store.Retained(func(*message.Message) error { return read("retained") }),
+		"wills":    h.store.Wills(func(store.SessionID, store.Will) error { return read("wills") }),
+	} {
+		if !errors.Is(err, stop) {
+			h.Errorf("%s returned %v, not what yield did", name, err)
+		}
+	}
 }

@@ -1,11 +1,15 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 
 	"github.com/sealmq/sealmq/internal/store"
 )
+
+// ErrLost is the verdict of History.Check on a store that lost or reordered batches.
+var ErrLost = errors.New("acknowledged batches lost")
 
 // History records what was committed to a store that is going to crash, and judges what is found afterwards.
 type History struct {
@@ -16,7 +20,7 @@ type History struct {
 }
 
 // Commit commits the generator's next batch and records it. Commit is for one goroutine.
-func (h *History) Commit(s Store, g *Generator) {
+func (h *History) Commit(s Writer, g *Generator) {
 	b := g.Batch()
 	h.batches = append(h.batches, b)
 	h.lastBody, h.keys = g.LastBody(), g.MetaKeys()
@@ -38,21 +42,22 @@ func (h *History) Check(s Store, acked int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	model := NewModel()
-	last := ""
+	model, found := NewModel(), got.key()
+	lost := ""
 	for n := 0; ; n++ {
-		d := Diff(model.State(), got)
-		switch {
-		case d == "" && n >= acked:
-			return n, nil
-		case d == "":
-			last = fmt.Sprintf("the state is that after batch %d", n)
-		case n == len(h.batches) && last == "":
-			last = "the state is not that after any batch; compared with the last:\n" + d
+		if model.State().key() == found {
+			if n >= acked {
+				return n, nil
+			}
+			lost = fmt.Sprintf("the state is that after batch %d", n)
 		}
 		if n == len(h.batches) {
-			return 0, fmt.Errorf("%d batches were acknowledged as synced: %s", acked, last)
+			break
 		}
 		model.Apply(h.batches[n])
 	}
+	if lost == "" {
+		lost = "the state is not that after any batch; compared with the last:\n" + Diff(model.State(), got)
+	}
+	return 0, fmt.Errorf("%w: %d batches were acknowledged as synced: %s", ErrLost, acked, lost)
 }

@@ -11,30 +11,35 @@ import (
 	"github.com/sealmq/sealmq/internal/store"
 )
 
-// Store is what the broker needs of an engine.
-type Store interface {
-	Commit(b *store.Batch, done func(error))
-	Close() error
-	Reader
+// Store is what the broker needs of an engine: the same one in each field.
+type Store struct {
+	Writer
+	Rows
+	Tables
 }
 
-// Reader is the part of Store that shows single rows and numbers, with Tables.
-type Reader interface {
+// Writer is how a store is changed and ended.
+type Writer interface {
+	Commit(b *store.Batch, done func(error))
+	Close() error
+}
+
+// Rows is the part of a store that shows single rows and numbers.
+type Rows interface {
 	Queue(id store.SessionID, from store.Ord, limit int) ([]store.QueueRow, error)
 	Body(id store.BodyID) (*message.Message, error)
 	Meta(key string) ([]byte, error)
 	Counters() (lastSession store.SessionID, lastBody store.BodyID)
-	Tables
 }
 
-// Tables is the part of Store that shows whole tables.
+// Tables is the part of a store that shows whole tables.
 type Tables interface {
 	Sessions(yield func(store.SessionRow) error) error
 	Retained(yield func(*message.Message) error) error
 	Wills(yield func(store.SessionID, store.Will) error) error
 }
 
-// Settler is a Store that does some work in the background; Settle waits for what was committed before.
+// Settler is a Writer that does some work in the background; Settle waits for what was committed before.
 type Settler interface {
 	Settle(ctx context.Context) error
 }
@@ -49,6 +54,12 @@ type Subject struct {
 
 // Run tests an engine. fresh makes a Subject with nothing in it.
 func Run(t *testing.T, fresh func(t testing.TB) Subject) {
+	Cases(t, fresh)
+	t.Run("random batches", func(t *testing.T) { randomBatches(t, fresh) })
+}
+
+// Cases is Run without the random batches, which open a store some hundred times.
+func Cases(t *testing.T, fresh func(t testing.TB) Subject) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			h := start(t, fresh(t))
@@ -56,7 +67,6 @@ func Run(t *testing.T, fresh func(t testing.TB) Subject) {
 			h.close()
 		})
 	}
-	t.Run("random batches", func(t *testing.T) { randomBatches(t, fresh) })
 }
 
 // harness drives one store in one test.
@@ -89,13 +99,13 @@ func (h *harness) open() {
 
 func (h *harness) close() {
 	h.Helper()
-	if h.store == nil {
+	if h.store.Writer == nil {
 		return
 	}
 	if err := h.store.Close(); err != nil {
 		h.Fatal(err)
 	}
-	h.store = nil
+	h.store = Store{}
 }
 
 // reopen closes and opens the store, if it remembers.
@@ -126,7 +136,7 @@ func (h *harness) settle() {
 }
 
 func settle(s Store) error {
-	if s, ok := s.(Settler); ok {
+	if s, ok := s.Writer.(Settler); ok {
 		return s.Settle(context.Background())
 	}
 	return nil
@@ -143,7 +153,7 @@ func (h *harness) commit(ops ...store.Op) {
 func (h *harness) try(ops ...store.Op) error { return CommitWait(h.store, ops...) }
 
 // CommitWait commits changes as a Sync batch and waits for done.
-func CommitWait(s Store, ops ...store.Op) error {
+func CommitWait(s Writer, ops ...store.Op) error {
 	result := make(chan error, 1)
 	s.Commit(&store.Batch{Ops: ops, Sync: true}, func(err error) { result <- err })
 	return <-result

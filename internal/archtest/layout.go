@@ -1,0 +1,146 @@
+// Package archtest keeps the map of packages true: which package may import which, what the pure core must not touch,
+// and how large files, functions and interfaces may grow. ARCHITECTURE.md shows the map in words.
+package archtest
+
+// A Layer says how far from the wire format a package is. Imports point from later layers to earlier ones.
+type Layer int
+
+// The layers, innermost first.
+const (
+	_          Layer = iota
+	Vocabulary       // types that everybody speaks; no I/O, no clock
+	Logic            // decisions and state machines; no I/O, no clock
+	Engine           // broker, client, gateway: they declare the seams they need
+	Adapter          // listeners, stores, login methods: they fit a seam by shape
+	Wiring           // the only places that see engine and adapters together
+	Evidence         // tests about the product and the code
+)
+
+// String is the layer's name in messages.
+func (l Layer) String() string {
+	return [...]string{"no layer", "vocabulary", "logic", "engine", "adapter", "wiring", "evidence"}[l]
+}
+
+// pure reports whether a layer has no sockets, files, clocks and chance.
+func (l Layer) pure() bool { return l == Vocabulary || l == Logic }
+
+// A Package is one row of the map.
+type Package struct {
+	Dir   string
+	Layer Layer
+	May   []string // own packages that its files may import
+	Tests []string // further own packages that its _test.go files may import
+
+	// Planned marks a package that ARCHITECTURE.md names and that is not written yet. The mark must go when the
+	// package comes.
+	Planned bool
+
+	// Except names an import or a selector ("os", "time.Now") that a pure package uses all the same, with the reason.
+	Except map[string]string
+}
+
+// brokerDir is imported by wiring only, so that adapters and the engine cannot grow together.
+const brokerDir = "internal/broker"
+
+// testSupport may be imported by every test file.
+var testSupport = []string{
+	"internal/conformance",
+	"internal/repotree",
+	"internal/store/memstore",
+	"internal/store/storetest",
+}
+
+// layout is the column "may import" of the design. A package missing here fails the test, and so does a row
+// without a package unless it is marked as planned.
+var layout = []Package{
+	{Dir: "mqtt", Layer: Vocabulary},
+	{Dir: "topic", Layer: Vocabulary},
+	{Dir: "internal/cbor", Layer: Vocabulary},
+	{Dir: "cose", Layer: Vocabulary, May: []string{"internal/cbor"}},
+	{
+		Dir: "internal/privfile", Layer: Vocabulary,
+		Except: map[string]string{
+			"os":      "files only their owner can read are opened and written in one place",
+			"syscall": "the owner of a file",
+		},
+	},
+	{Dir: "internal/identity", Layer: Vocabulary},
+	{Dir: "internal/message", Layer: Vocabulary, May: []string{"internal/identity", "mqtt", "topic"}},
+	{Dir: "internal/store", Layer: Vocabulary, May: []string{"internal/identity", "internal/message", "mqtt", "topic"}},
+
+	{Dir: "internal/session", Layer: Logic, May: []string{"internal/identity", "internal/message", "internal/store", "mqtt", "topic"}},
+	{Dir: "internal/router", Layer: Logic, May: []string{"internal/message", "mqtt", "topic"}},
+	{Dir: "internal/retained", Layer: Logic, May: []string{"internal/message", "mqtt", "topic"}},
+	{Dir: "internal/acl", Layer: Logic, May: []string{"internal/identity", "mqtt", "topic"}},
+	{
+		Dir: "keyring", Layer: Logic, May: []string{"cose", "internal/cbor", "internal/privfile", "topic"},
+		Except: map[string]string{"os": "key files are opened, and their permissions checked, in one place"},
+	},
+	{
+		Dir: "protect", Layer: Logic, May: []string{"cose", "internal/cbor", "internal/privfile", "keyring", "mqtt", "topic"},
+		Except: map[string]string{"os": "one file keeps the replay state on disk"},
+	},
+	{Dir: "internal/explain", Layer: Logic, May: []string{"internal/acl", "internal/identity", "mqtt", "protect", "topic"}, Planned: true},
+
+	{
+		Dir: brokerDir, Layer: Engine,
+		May: []string{
+			"internal/identity", "internal/message", "internal/retained", "internal/router",
+			"internal/session", "internal/store", "mqtt", "topic",
+		},
+		Tests: []string{"client", "internal/transport"},
+	},
+	{
+		Dir: "client", Layer: Engine, May: []string{"cose", "keyring", "mqtt", "protect", "topic"},
+		Tests: []string{"internal/node"},
+	},
+	{Dir: "internal/gateway", Layer: Engine, May: []string{"client", "keyring", "mqtt", "protect", "topic"}, Planned: true},
+
+	{Dir: "psktls", Layer: Adapter},
+	{Dir: "internal/transport", Layer: Adapter, May: []string{"internal/identity", "psktls"}},
+	{Dir: "internal/authn", Layer: Adapter, May: []string{"cose", "internal/identity", "keyring", "protect"}},
+	{Dir: "internal/store/memstore", Layer: Adapter, May: storeAdapter},
+	{Dir: "internal/store/pebblestore", Layer: Adapter, May: storeAdapter},
+	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter},
+	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/identity", "mqtt", "topic"}},
+	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
+	{Dir: "internal/ca", Layer: Adapter, Planned: true},
+
+	{
+		Dir: "internal/node", Layer: Wiring,
+		May: []string{
+			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/identity", "internal/observe", "internal/session", "internal/store",
+			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "mqtt", "protect", "psktls", "topic",
+		},
+		Tests: []string{"client"},
+	},
+	{
+		Dir: "cmd/sealmq", Layer: Wiring,
+		May: []string{
+			brokerDir, "client", "cose", "internal/acl", "internal/authn", "internal/ca", "internal/config", "internal/explain",
+			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/store",
+			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
+		},
+	},
+
+	{Dir: "vectors", Layer: Evidence, May: []string{"cose", "internal/cbor", "keyring", "protect"}},
+	{Dir: "internal/repotree", Layer: Evidence},
+	{Dir: "internal/archtest", Layer: Evidence, May: []string{"internal/repotree"}},
+	{Dir: "internal/conformance", Layer: Evidence, May: []string{"internal/repotree"}},
+	{Dir: "test/interop", Layer: Evidence, May: []string{"client", "mqtt"}},
+	{Dir: "test/interop/psk", Layer: Evidence, May: []string{"psktls"}},
+	{Dir: "test/release", Layer: Evidence},
+	{Dir: "test/integration", Layer: Evidence, May: []string{"client", "internal/node", "mqtt"}, Planned: true},
+	{Dir: "test/faults", Layer: Evidence, May: []string{"client", "internal/node", "internal/store", "internal/store/pebblestore", "mqtt"}},
+	{Dir: "test/soak", Layer: Evidence, May: []string{"client", "mqtt"}, Planned: true},
+}
+
+// storeAdapter is what the engine's store adapters share: the vocabulary of a batch.
+var storeAdapter = []string{"internal/cbor", "internal/identity", "internal/message", "internal/store", "mqtt", "topic"}
+
+// longFunctions lists the functions over the line limit that may stay so, with the reason, as "folder.Func" or
+// "folder.Type.Method".
+var longFunctions = map[string]string{}
+
+// wideInterfaces lists the interfaces over the method limit that may stay so, with the reason, as "folder.Name".
+var wideInterfaces = map[string]string{}

@@ -1,0 +1,3 @@
+package vocab
+
+import _ "example.test/planted/adapter"

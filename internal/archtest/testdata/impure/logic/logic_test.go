@@ -1,0 +1,11 @@
+package logic
+
+import (
+	"net"
+	"time"
+)
+
+var (
+	_ net.Addr
+	_ = time.Now
+)
