@@ -128,6 +128,7 @@ var layout = []Package{
 	{Dir: "test/interop/psk", Layer: Evidence, May: []string{"psktls"}},
 	{Dir: "test/release", Layer: Evidence},
 	{Dir: "test/integration", Layer: Evidence, May: []string{"client", "internal/node", "mqtt"}, Planned: true},
+	{Dir: "test/conformance", Layer: Evidence, May: []string{brokerDir, "internal/identity", "internal/node", "internal/session", "internal/store", "internal/transport", "mqtt", "topic"}},
 	{Dir: "test/faults", Layer: Evidence, May: []string{"client", "internal/node", "internal/store", "internal/store/pebblestore", "mqtt"}},
 	{Dir: "test/soak", Layer: Evidence, May: []string{"client", "mqtt"}, Planned: true},
 }
