@@ -163,6 +163,7 @@ func (s *clientSession) detach(w *work) *will {
 // Client Identifier is held, so nobody binds it meanwhile.
 func (b *Broker) endSession(w *work, s *clientSession, batch *store.Batch) {
 	b.sessions.remove(s)
+	s.subsMu.Lock()
 	s.mu.Lock()
 	s.ended = true
 	subs, wl, durable := s.subs, s.will, s.state.Durable()
@@ -174,6 +175,7 @@ func (b *Broker) endSession(w *work, s *clientSession, batch *store.Batch) {
 	for f := range subs {
 		b.unsubscribe(s, f)
 	}
+	s.subsMu.Unlock()
 	if wl != nil { // the session ends before the delay [MQTT-3.1.3-9], or by a Clean Start that took it over
 		b.publishWill(w, s, wl)
 	}

@@ -28,6 +28,10 @@ type clientSession struct {
 	durable atomic.Bool
 	shared  atomic.Int32
 
+	// subsMu is held while a subscription changes, so that subs and the router agree whatever a take-over or the end of
+	// the session does meanwhile. It is taken before mu.
+	subsMu sync.Mutex
+
 	mu         sync.Mutex
 	principal  *identity.Principal
 	version    mqtt.Version
@@ -209,8 +213,11 @@ func (b *Broker) readQueue(id store.SessionID, from store.Ord, limit int) (entri
 	return entries, len(rows) < limit, nil
 }
 
-// account keeps the broker's total of queued bytes. mu is held.
+// account keeps the broker's total of queued bytes, to which a session that has ended adds nothing any more. mu is held.
 func (s *clientSession) account() {
+	if s.ended {
+		return
+	}
 	if n := s.state.Bytes(); n != s.counted {
 		s.b.queuedBytes.Add(n - s.counted)
 		s.counted = n

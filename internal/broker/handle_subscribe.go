@@ -70,7 +70,13 @@ func (c *conn) subscribe(sub *mqtt.Subscription, id uint32, batch *store.Batch) 
 		RetainHandling: sub.RetainHandling, SubscriptionID: id,
 	}
 	s := c.session
+	s.subsMu.Lock()
+	defer s.subsMu.Unlock()
 	s.mu.Lock()
+	if s.conn != c {
+		s.mu.Unlock()
+		return 0, nil, errSessionTaken // nothing may be added to a session that ended, or that another connection has now
+	}
 	_, replaced := s.subs[row.Filter]
 	if !replaced && len(s.subs) >= set.SubscriptionsPerSession {
 		s.mu.Unlock()
@@ -162,7 +168,13 @@ func (c *conn) unsubscribe(f string, batch *store.Batch) (mqtt.ReasonCode, error
 		return filterReason(err), nil
 	}
 	s := c.session
+	s.subsMu.Lock()
+	defer s.subsMu.Unlock()
 	s.mu.Lock()
+	if s.conn != c {
+		s.mu.Unlock()
+		return 0, errSessionTaken
+	}
 	_, existed := s.subs[f]
 	delete(s.subs, f)
 	if existed && s.state.Durable() {
