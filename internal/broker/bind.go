@@ -88,6 +88,7 @@ func (s *clientSession) attach(c *conn, expiry uint32, wl *will, batch *store.Ba
 	s.epoch++
 	s.setExpiry(expiry, batch)
 	s.expiresAt = 0
+	s.unschedule(timerExpiry, timerWill)
 	if s.will != nil { // a delayed Will of the connection before is not sent [MQTT-3.1.3-9]
 		s.dropWill(batch)
 	}
@@ -165,6 +166,7 @@ func (b *Broker) endSession(w *work, s *clientSession, batch *store.Batch) {
 	b.sessions.remove(s)
 	s.mu.Lock()
 	s.ended = true
+	s.unschedule(timerExpiry, timerWill, timerHeld)
 	subs, wl, durable := s.subs, s.will, s.state.Durable()
 	s.subs, s.will = nil, nil
 	s.releaseHeldAll(w)
@@ -217,21 +219,20 @@ func (c *conn) leave() {
 		s.expiresAt = expiryAt(w.now, expiry)
 		batch.Add(store.Op{Kind: store.PutSession, Session: s.id, Meta: s.row()})
 	}
+	if delayed {
+		s.schedule(timerWill, wl.due)
+	}
+	if expiry > 0 && expiry != neverExpires && !closing {
+		s.schedule(timerExpiry, s.expiresAt)
+	}
 	s.mu.Unlock()
 	b.store.Commit(batch, func(error) { putBatch(batch) })
 
 	if wl != nil && !delayed {
 		b.publishWill(w, s, wl)
 	}
-	if delayed {
-		b.timers.add(wl.due, timer{kind: timerWill, session: s, epoch: epoch})
-	}
-	switch {
-	case closing:
-	case expiry == 0:
+	if expiry == 0 && !closing {
 		b.endIfOffline(w, s, epoch)
-	case expiry != neverExpires:
-		b.timers.add(s.expiresAt, timer{kind: timerExpiry, session: s, epoch: epoch})
 	}
 }
 

@@ -41,8 +41,9 @@ type clientSession struct {
 	held       []heldAck
 	counted    int64 // bytes of state.Bytes that are in Broker.queuedBytes
 	ended      bool
-	fullLogged bool          // the full queue was logged once
-	shrunk     chan struct{} // closed when the queue has become short; nil when nobody waits
+	timers     [sessionTimers]*timer // by kind; nil until there was something to wait for
+	fullLogged bool                  // the full queue was logged once
+	shrunk     chan struct{}         // closed when the queue has become short; nil when nobody waits
 }
 
 // heldAck is a publisher's acknowledgement that waits until this session, which is online and above its limit, has
@@ -237,7 +238,7 @@ func (s *clientSession) hold(w *work, c *conn, number uint64) {
 	wait := s.b.settings().AckWait
 	s.held = append(s.held, heldAck{c: c, number: number, deadline: w.now + int64(wait)})
 	if len(s.held) == 1 {
-		s.b.timers.add(w.now+int64(wait), timer{kind: timerHeld, session: s})
+		s.schedule(timerHeld, w.now+int64(wait))
 	}
 }
 

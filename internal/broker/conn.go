@@ -53,6 +53,7 @@ type conn struct {
 	lastRead     atomic.Int64 // Unix nanoseconds
 	partialSince atomic.Int64 // Unix nanoseconds; 0: no packet is incomplete
 	checkAt      atomic.Int64 // when the next deadline check is scheduled
+	timer        timer        // for that check
 	phase        atomic.Int32
 
 	abortOnce  sync.Once
@@ -73,6 +74,7 @@ const (
 // accept admits a connection under the limits and starts its reader.
 func (b *Broker) accept(nc net.Conn, listener string) {
 	c := &conn{b: b, wire: newWire(nc), listener: listener, ended: make(chan struct{})}
+	c.timer = timer{kind: timerConn, conn: c}
 	c.address = keyOf(nc.RemoteAddr())
 	set := b.settings()
 	b.mu.Lock()

@@ -111,6 +111,7 @@ func (c *conn) cleanup() {
 		delete(b.byAddress, c.address)
 	}
 	b.mu.Unlock()
+	b.timers.stop(&c.timer, true)
 	c.partial, c.aliasIn, c.connect = nil, nil, nil
 	c.logEnd()
 }

@@ -54,6 +54,8 @@ type rig struct {
 	authz *fakeAuthz
 	log   *logBook
 
+	running atomic.Pointer[Broker] // b, for the store
+
 	fake  bool // in a synctest bubble
 	plain bool // connections in memory can only block
 	mem   *memListener
@@ -65,9 +67,6 @@ type option func(*rig)
 
 // with changes the settings.
 func with(change func(*Settings)) option { return func(r *rig) { change(&r.set) } }
-
-// keeping uses a store that another rig has filled: a restart.
-func keeping(s *memstore.Store) option { return func(r *rig) { r.store.Store = s } }
 
 // bubble runs f against a broker whose clients are in memory, under the fake clock of testing/synctest. It fails when a
 // goroutine outlives the broker or all of them wait for each other.
@@ -102,14 +101,28 @@ func newRig(t *testing.T, opts []option) *rig {
 	for _, o := range opts {
 		o(r)
 	}
-	if r.store.Store == nil {
-		r.store.Store = memstore.New(memstore.Options{OnGroup: func() { r.b.GroupDone() }})
-	}
+	r.store.Store = memstore.New(memstore.Options{OnGroup: func() { r.running.Load().GroupDone() }})
+	r.build()
+	return r
+}
+
+// build makes a broker on the store.
+func (r *rig) build() {
 	r.b = New(Options{
 		Settings: r.set, Store: r.store, Reader: r.store, Authenticator: r.authn, Authorizer: r.authz,
-		Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Clock: wallClock{}, Version: "test",
+		Log:   slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Clock: wallClock{}, Version: "test",
 	})
-	return r
+	r.running.Store(r.b)
+}
+
+// restart shuts the broker down and starts another one on the same store.
+func (r *rig) restart() {
+	r.t.Helper()
+	r.halt()
+	r.build()
+	r.mem = newMemListener()
+	r.start(r.mem)
 }
 
 func (r *rig) start(l Listener) {

@@ -186,19 +186,16 @@ func TestWillShutdown(t *testing.T) {
 			if n := r.rows(); n.Wills != 1 {
 				t.Fatalf("%d wills stored, want 1", n.Wills)
 			}
-			again := newRig(t, []option{keeping(r.store.Store)})
-			again.fake, again.mem = true, newMemListener()
-			again.b.stats.wills.Store(0)
-			again.start(again.mem)
-			r.b = again.b // the store tells it about its groups
-			again.wait(6 * time.Second)
-			if n := again.b.stats.wills.Load(); n != 1 {
+			r.build()
+			r.mem = newMemListener()
+			r.start(r.mem)
+			r.wait(6 * time.Second)
+			if n := r.b.stats.wills.Load(); n != 1 {
 				t.Errorf("%d wills published, want 1", n)
 			}
-			if n := again.rows(); n.Wills != 0 {
+			if n := r.rows(); n.Wills != 0 {
 				t.Errorf("%d wills stored", n.Wills)
 			}
-			again.halt()
 		})
 	}
 }

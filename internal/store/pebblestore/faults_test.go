@@ -272,7 +272,8 @@ func TestDamagedRecord(t *testing.T) {
 		{Kind: store.PutInflight, Session: 1, PacketID: 1, Inflight: store.Inflight{Ord: 1, State: store.Published}},
 		{Kind: store.PutInbound, Session: 1, PacketID: 1},
 		{Kind: store.PutSubscription, Session: 1, Subscription: &store.Subscription{Filter: "a/#"}},
-		{Kind: store.PutRetained, Message: message}, putMeta("k", "v"),
+		{Kind: store.PutRetained, Message: message},
+		putMeta("k", "v"),
 		{Kind: store.PutWill, Session: 2, Will: &store.Will{Message: message}},
 	}
 	for _, c := range []struct {
