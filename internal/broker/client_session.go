@@ -216,9 +216,9 @@ func (b *Broker) readQueue(id store.SessionID, from store.Ord, limit int) (entri
 	return entries, len(rows) < limit, nil
 }
 
-// account keeps the broker's total of queued bytes. mu is held.
+// account keeps the broker's total of queued bytes, to which a session that ended adds nothing. mu is held.
 func (s *clientSession) account() {
-	if n := s.state.Bytes(); n != s.counted {
+	if n := s.state.Bytes(); n != s.counted && !s.ended {
 		s.b.queuedBytes.Add(n - s.counted)
 		s.counted = n
 	}
