@@ -309,6 +309,7 @@ func (exchange) Start() ([]byte, error) { return []byte("hello"), nil }
 func (exchange) Continue(challenge []byte) ([]byte, error) {
 	return append([]byte("re:"), challenge...), nil
 }
+
 func (e exchange) Finish(data []byte) error {
 	if string(data) == "bad" {
 		return errors.New("server does not know the secret")

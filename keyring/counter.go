@@ -67,14 +67,11 @@ func (c *Counter) ReserveFrom(floor uint64) (uint64, error) {
 	})
 }
 
-// errNotAbove is Raise's refusal.
-var errNotAbove = errors.New("not above the last one seen")
-
 // Raise sets the counter to v, which must be above its value.
 func (c *Counter) Raise(v uint64) error {
 	_, err := c.update(func(old uint64) (uint64, error) {
 		if v <= old || v > c.max {
-			return 0, fmt.Errorf("%d after %d: %w", v, old, errNotAbove)
+			return 0, fmt.Errorf("counter %s at %d of %d cannot be raised to %d", c.path, old, c.max, v)
 		}
 		return v, nil
 	})

@@ -4,7 +4,6 @@ import (
 	"crypto/cipher"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -326,11 +325,12 @@ func (d *Dir) ImportBundle(b []byte, recipient, exporter *Record) (added int, er
 			return err
 		}
 		serial := NewCounter(filepath.Join(d.path, counterDir, hex.EncodeToString(exporter.KID)+".serial"), 1<<63)
-		if err := serial.Raise(bundle.Serial); err != nil {
-			if errors.Is(err, errNotAbove) {
-				return fmt.Errorf("bundle %d: %w: %w", bundle.Serial, ErrBundle, err)
-			}
+		last, err := serial.Value()
+		if err != nil {
 			return err
+		}
+		if bundle.Serial <= last {
+			return fmt.Errorf("%w: serial %d after %d", ErrBundle, bundle.Serial, last)
 		}
 		for _, rec := range append(fresh, moved...) {
 			if err := d.write(rec); err != nil {
@@ -338,7 +338,11 @@ func (d *Dir) ImportBundle(b []byte, recipient, exporter *Record) (added int, er
 			}
 		}
 		added = len(fresh)
-		return d.Reload()
+		if err := d.Reload(); err != nil {
+			return err
+		}
+		// Last, so that a crash before it lets the same bundle be imported again.
+		return serial.Raise(bundle.Serial)
 	})
 	return added, err
 }

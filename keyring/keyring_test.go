@@ -628,8 +628,10 @@ func TestPortableFormats(t *testing.T) {
 			t.Errorf("%v public JWK: %v, %v", alg, got, err)
 		}
 	}
-	for _, bad := range []string{``, `{}`, `{"kty":"RSA"}`, `{"kty":"oct","k":"AA"}`, `{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}`,
-		`{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAA","key_ops":["sign"]}`, `{"kty":"EC","crv":"P-384"}`} {
+	for _, bad := range []string{
+		``, `{}`, `{"kty":"RSA"}`, `{"kty":"oct","k":"AA"}`, `{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}`,
+		`{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAA","key_ops":["sign"]}`, `{"kty":"EC","crv":"P-384"}`,
+	} {
 		if _, err := ParseJWK([]byte(bad)); err == nil {
 			t.Errorf("JWK %s accepted", bad)
 		}

@@ -78,8 +78,11 @@ func BenchmarkOpen64(b *testing.B) {
 	}
 }
 
-// The budget of the data path at a receiver: the plaintext and nothing else.
-func TestOpenAllocations(t *testing.T) {
+// The budget of the data path: the message or the plaintext, and nothing else.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("allocations are not counted under the race detector")
+	}
 	for _, f := range allForms(t) {
 		if f.name != "mode R" && f.name != "mode S" {
 			continue
@@ -92,7 +95,15 @@ func TestOpenAllocations(t *testing.T) {
 				t.Fatal(err)
 			}
 		}); n > 1 {
-			t.Errorf("%s: %v allocations", f.name, n)
+			t.Errorf("open %s: %v allocations", f.name, n)
+		}
+		m := Message{Topic: testTopic, Payload: make([]byte, 64)}
+		if n := testing.AllocsPerRun(100, func() {
+			if _, err := f.sealer.Seal(nil, &m); err != nil {
+				t.Fatal(err)
+			}
+		}); n > 1 {
+			t.Errorf("seal %s: %v allocations", f.name, n)
 		}
 	}
 }

@@ -121,9 +121,9 @@ func SealCredential(cfg CredentialConfig, c *Connect) ([]byte, error) {
 		if err != nil {
 			return nil, sealError("%w", err)
 		}
-		defer key.Destroy()
+		defer clear(key)
 		m := cose.Mac0{Headers: cose.Headers{Protected: h}, Payload: nonce}
-		return result(m.Append(nil, key.Reveal(), aad))
+		return result(m.Append(nil, key, aad))
 	case keyring.UseP3:
 		m := cose.Sign1{Headers: cose.Headers{Protected: h}, Payload: nonce}
 		return result(m.Append(nil, rec.Key, aad))
@@ -131,8 +131,11 @@ func SealCredential(cfg CredentialConfig, c *Connect) ([]byte, error) {
 	return nil, sealError("kid %x has use %v", rec.KID, rec.Use)
 }
 
-func macKey(rec *keyring.Record) (keyring.Secret, error) {
-	return keyring.Derive(rec.Key, keyring.LabelP2MAC, rec.KID, cose.AlgHMAC256.KeySize())
+// macKey returns K_mac = L("p2-mac", 32); the caller clears it.
+func macKey(rec *keyring.Record) ([]byte, error) {
+	derived, err := keyring.Derive(rec.Key, keyring.LabelP2MAC, rec.KID, cose.AlgHMAC256.KeySize())
+	defer derived.Destroy()
+	return derived.Reveal(), err
 }
 
 func sealP1(cfg *CredentialConfig, random io.Reader, h cose.Header, aad []byte) ([]byte, error) {

@@ -225,8 +225,8 @@ func (e *envelope) openCredential(rec *keyring.Record, aad []byte) (keyring.Secr
 		if err != nil {
 			return none, refuse(ReasonRecord, "%v", err)
 		}
-		defer key.Destroy()
-		if err := e.mac.Verify(key.Reveal(), aad); err != nil {
+		defer clear(key)
+		if err := e.mac.Verify(key, aad); err != nil {
 			return none, refuseCOSE(err)
 		}
 		return none, nil

@@ -2,6 +2,7 @@ package protect
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -42,7 +43,7 @@ const maxSessions = 4096
 // NewOpener returns an Opener.
 func NewOpener(cfg OpenerConfig) (*Opener, error) {
 	if cfg.Keys == nil || cfg.Replay == nil {
-		return nil, refuse(ReasonState, "an opener needs keys and a replay state")
+		return nil, errors.New("an opener needs keys and a replay state")
 	}
 	return &Opener{cfg: cfg, sessions: map[string]*derived{}}, nil
 }
@@ -394,7 +395,9 @@ func (o *Opener) openLayers(dst []byte, w *opening) *Refusal {
 		plain = out[len(dst):]
 	case cose.TagMac0:
 		w.aad = appendSrcAAD(w.aad[:0], w.kind, w.d.Topic, w.sender, w.fresh, nil)
-		if err := w.env.mac.Verify(w.rec.Key.SymmetricBytes(), w.aad); err != nil {
+		key := w.rec.Key.SymmetricBytes()
+		defer clear(key)
+		if err := w.env.mac.Verify(key, w.aad); err != nil {
 			return refuseCOSE(err)
 		}
 		w.res.Payload = w.env.mac.Payload

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -58,13 +57,22 @@ func TestOrderedReplayRules(t *testing.T) {
 		steps  []step
 	}{
 		{"in order, again, late", ReplayLimits{}, []step{
-			{boot: 1, seq: 5, want: "deliver"}, {boot: 1, seq: 5, want: "duplicate"}, {boot: 1, seq: 4, want: "deliver"},
-			{boot: 1, seq: 4, want: "duplicate"}, {boot: 1, seq: 6, want: "deliver"},
+			{boot: 1, seq: 5, want: "deliver"},
+			{boot: 1, seq: 5, want: "duplicate"},
+			{boot: 1, seq: 4, want: "deliver"},
+			{boot: 1, seq: 4, want: "duplicate"},
+			{boot: 1, seq: 6, want: "deliver"},
 		}},
 		{"window of 64", ReplayLimits{}, []step{
-			{boot: 1, seq: 100, want: "deliver"}, {boot: 1, seq: 37, want: "deliver"}, {boot: 1, seq: 36, want: "stale"},
-			{boot: 1, seq: 37, want: "duplicate"}, {boot: 1, seq: 101, want: "deliver"}, {boot: 1, seq: 37, want: "stale"},
-			{boot: 1, seq: 300, want: "deliver"}, {boot: 1, seq: 101, want: "stale"}, {boot: 1, seq: 299, want: "deliver"},
+			{boot: 1, seq: 100, want: "deliver"},
+			{boot: 1, seq: 37, want: "deliver"},
+			{boot: 1, seq: 36, want: "stale"},
+			{boot: 1, seq: 37, want: "duplicate"},
+			{boot: 1, seq: 101, want: "deliver"},
+			{boot: 1, seq: 37, want: "stale"},
+			{boot: 1, seq: 300, want: "deliver"},
+			{boot: 1, seq: 101, want: "stale"},
+			{boot: 1, seq: 299, want: "deliver"},
 		}},
 		{"new session", ReplayLimits{}, []step{
 			{boot: 1, seq: 9, want: "deliver"}, {boot: 2, salt: 1, seq: 1, want: "deliver"}, {boot: 1, seq: 10, want: "stale"},
@@ -82,50 +90,79 @@ func TestOrderedReplayRules(t *testing.T) {
 			{boot: 1, salt: 1, seq: 1, want: "deliver"}, {boot: 2, salt: 1, seq: 2, topic: "b", want: "deliver"}, {boot: 1, salt: 2, seq: 2, want: "clone"},
 		}},
 		{"retained", ReplayLimits{}, []step{
-			{boot: 1, seq: 5, want: "deliver"}, {boot: 1, seq: 5, flags: "r", want: "same-state"}, {boot: 1, seq: 4, flags: "r", want: "rollback"},
-			{boot: 1, seq: 6, flags: "r", want: "deliver"}, {boot: 1, seq: 6, want: "duplicate"}, {boot: 2, seq: 1, flags: "r", want: "deliver"},
+			{boot: 1, seq: 5, want: "deliver"},
+			{boot: 1, seq: 5, flags: "r", want: "same-state"},
+			{boot: 1, seq: 4, flags: "r", want: "rollback"},
+			{boot: 1, seq: 6, flags: "r", want: "deliver"},
+			{boot: 1, seq: 6, want: "duplicate"},
+			{boot: 2, seq: 1, flags: "r", want: "deliver"},
 			{boot: 1, seq: 7, flags: "r", want: "rollback"},
 		}},
 		{"retained of an old session without state", ReplayLimits{}, []step{
-			{boot: 2, seq: 5, want: "deliver"}, {boot: 1, seq: 5, topic: "b", flags: "r", want: "deliver"}, {boot: 1, seq: 5, topic: "c", want: "stale"},
+			{boot: 2, seq: 5, want: "deliver"},
+			{boot: 1, seq: 5, topic: "b", flags: "r", want: "deliver"},
+			{boot: 1, seq: 5, topic: "c", want: "stale"},
 			{boot: 2, seq: 6, topic: "b", want: "deliver"},
 		}},
 		{"wills", ReplayLimits{}, []step{
-			{boot: 2, seq: 5, want: "deliver"}, {kind: will, boot: 1, seq: 9, want: "stale"}, {kind: will, boot: 2, seq: 1, want: "deliver"},
-			{kind: will, boot: 2, seq: 1, want: "duplicate"}, {kind: will, boot: 2, seq: 1, flags: "r", want: "same-state"},
-			{kind: will, boot: 2, seq: 1, topic: "b", want: "duplicate"}, {kind: will, boot: 3, seq: 1, want: "deliver"},
-			{kind: will, boot: 2, seq: 7, want: "stale"}, {boot: 2, seq: 6, want: "deliver"}, {boot: 2, seq: 7, topic: "b", want: "stale"},
-			{kind: will, boot: 3, seq: 4, topic: "b", want: "deliver"}, {kind: will, boot: 3, seq: 3, want: "stale"},
+			{boot: 2, seq: 5, want: "deliver"},
+			{kind: will, boot: 1, seq: 9, want: "stale"},
+			{kind: will, boot: 2, seq: 1, want: "deliver"},
+			{kind: will, boot: 2, seq: 1, want: "duplicate"},
+			{kind: will, boot: 2, seq: 1, flags: "r", want: "same-state"},
+			{kind: will, boot: 2, seq: 1, topic: "b", want: "duplicate"},
+			{kind: will, boot: 3, seq: 1, want: "deliver"},
+			{kind: will, boot: 2, seq: 7, want: "stale"},
+			{boot: 2, seq: 6, want: "deliver"},
+			{boot: 2, seq: 7, topic: "b", want: "stale"},
+			{kind: will, boot: 3, seq: 4, topic: "b", want: "deliver"},
+			{kind: will, boot: 3, seq: 3, want: "stale"},
 		}},
 		{"will does not move the window", ReplayLimits{}, []step{
 			{boot: 1, seq: 1, want: "deliver"}, {kind: will, boot: 1, seq: 500, want: "deliver"}, {boot: 1, seq: 2, want: "deliver"},
 		}},
 		{"fresh", ReplayLimits{}, []step{
-			{boot: 1, seq: 1, flags: "f", want: "time"}, {boot: 1, seq: 1, flags: "ft", want: "deliver"},
-			{boot: 1, seq: 2, topic: "b", flags: "f", want: "deliver"}, {boot: 1, seq: 3, flags: "f", want: "deliver"},
+			{boot: 1, seq: 1, flags: "f", want: "time"},
+			{boot: 1, seq: 1, flags: "ft", want: "deliver"},
+			{boot: 1, seq: 2, topic: "b", flags: "f", want: "deliver"},
+			{boot: 1, seq: 3, flags: "f", want: "deliver"},
 		}},
 		{"fresh and retained", ReplayLimits{}, []step{{boot: 1, seq: 1, flags: "fr", want: "time"}, {boot: 1, seq: 1, flags: "frt", want: "deliver"}}},
 		{"boot 0 has a window per salt", ReplayLimits{}, []step{
-			{salt: 1, seq: 5, want: "deliver"}, {salt: 2, seq: 1, want: "deliver"}, {salt: 1, seq: 5, want: "duplicate"},
-			{salt: 1, seq: 6, want: "deliver"}, {salt: 2, seq: 1, flags: "r", want: "same-state"}, {salt: 1, seq: 4, flags: "r", want: "rollback"},
-			{salt: 3, seq: 1, flags: "f", want: "time"}, {salt: 1, seq: 7, flags: "f", want: "deliver"},
+			{salt: 1, seq: 5, want: "deliver"},
+			{salt: 2, seq: 1, want: "deliver"},
+			{salt: 1, seq: 5, want: "duplicate"},
+			{salt: 1, seq: 6, want: "deliver"},
+			{salt: 2, seq: 1, flags: "r", want: "same-state"},
+			{salt: 1, seq: 4, flags: "r", want: "rollback"},
+			{salt: 3, seq: 1, flags: "f", want: "time"},
+			{salt: 1, seq: 7, flags: "f", want: "deliver"},
 		}},
 		{"boot 0 after a counted session", ReplayLimits{}, []step{
 			{boot: 1, seq: 1, want: "deliver"}, {salt: 1, seq: 9, want: "stale"}, {salt: 1, seq: 9, topic: "b", want: "stale"},
 		}},
 		{"counted session after boot 0", ReplayLimits{}, []step{{salt: 1, seq: 9, want: "deliver"}, {boot: 1, seq: 1, want: "deliver"}, {salt: 1, seq: 10, want: "stale"}}},
 		{"dropped topic becomes a floor", ReplayLimits{Topics: 2}, []step{
-			{boot: 1, seq: 10, topic: "a", want: "deliver"}, {boot: 1, seq: 11, topic: "b", want: "deliver"}, {boot: 1, seq: 12, topic: "c", want: "deliver"},
-			{boot: 1, seq: 10, topic: "a", want: "stale"}, {boot: 1, seq: 9, topic: "d", want: "stale"}, {boot: 1, seq: 13, topic: "a", want: "deliver"},
-			{boot: 1, seq: 11, topic: "b", want: "stale"}, {boot: 1, seq: 3, topic: "e", flags: "r", want: "deliver"},
+			{boot: 1, seq: 10, topic: "a", want: "deliver"},
+			{boot: 1, seq: 11, topic: "b", want: "deliver"},
+			{boot: 1, seq: 12, topic: "c", want: "deliver"},
+			{boot: 1, seq: 10, topic: "a", want: "stale"},
+			{boot: 1, seq: 9, topic: "d", want: "stale"},
+			{boot: 1, seq: 13, topic: "a", want: "deliver"},
+			{boot: 1, seq: 11, topic: "b", want: "stale"},
+			{boot: 1, seq: 3, topic: "e", flags: "r", want: "deliver"},
 		}},
 		{"a topic that comes back does not reopen its window", ReplayLimits{Topics: 1}, []step{
-			{boot: 3, seq: 2, topic: "c", want: "deliver"}, {boot: 3, seq: 1, topic: "a", want: "deliver"},
-			{boot: 3, seq: 3, topic: "c", want: "deliver"}, {boot: 3, seq: 2, topic: "c", want: "stale"},
+			{boot: 3, seq: 2, topic: "c", want: "deliver"},
+			{boot: 3, seq: 1, topic: "a", want: "deliver"},
+			{boot: 3, seq: 3, topic: "c", want: "deliver"},
+			{boot: 3, seq: 2, topic: "c", want: "stale"},
 		}},
 		{"nor does one that comes back retained", ReplayLimits{Topics: 1}, []step{
-			{boot: 3, seq: 9, topic: "c", want: "deliver"}, {boot: 3, seq: 10, topic: "a", want: "deliver"},
-			{boot: 2, seq: 5, topic: "c", flags: "r", want: "deliver"}, {boot: 3, seq: 9, topic: "c", want: "stale"},
+			{boot: 3, seq: 9, topic: "c", want: "deliver"},
+			{boot: 3, seq: 10, topic: "a", want: "deliver"},
+			{boot: 2, seq: 5, topic: "c", flags: "r", want: "deliver"},
+			{boot: 3, seq: 9, topic: "c", want: "stale"},
 			{boot: 3, seq: 11, topic: "c", want: "deliver"},
 		}},
 		{"new senders beyond the limit", ReplayLimits{Senders: 1}, []step{{boot: 1, seq: 1, want: "deliver"}, {boot: 1, seq: 2, want: "deliver"}}},
@@ -304,92 +341,6 @@ func TestReplayStateSurvives(t *testing.T) {
 	}
 }
 
-func TestStateFileTornAndDamaged(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state")
-	f, err := OpenStateFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 3 {
-		if err := f.Save([]byte{'k', byte(i)}, bytes.Repeat([]byte{byte(i + 1)}, 20)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Save([]byte("k"), nil); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("save after close: %v", err)
-	}
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	record := (len(whole) - len(stateMagic)) / 3
-	count := func(b []byte) (int, error) {
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		f, err := OpenStateFile(path)
-		if err != nil {
-			return 0, err
-		}
-		n := 0
-		if err := f.Load(func(k, v []byte) error { n++; return nil }); err != nil {
-			t.Fatal(err)
-		}
-		return n, f.Close()
-	}
-	// Every crash during the third Save leaves the first two.
-	for end := len(stateMagic) + 2*record; end < len(whole); end++ {
-		if n, err := count(whole[:end]); err != nil || n != 2 {
-			t.Fatalf("cut at %d: %d records, %v", end, n, err)
-		}
-		zeros := append(bytes.Clone(whole[:end]), make([]byte, len(whole)-end)...)
-		if n, err := count(zeros); err != nil || n < 2 {
-			t.Fatalf("zeros from %d: %d records, %v", end, n, err)
-		}
-	}
-	// Damage before the end is not a crash.
-	for i := range len(stateMagic) + record {
-		b := bytes.Clone(whole)
-		b[i] ^= 0x41
-		if n, err := count(b); err == nil && n == 3 {
-			t.Fatalf("damage at %d went unnoticed", i)
-		}
-	}
-}
-
-func TestStateFileCompacts(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state")
-	f, err := OpenStateFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	value := make([]byte, 1<<16)
-	for i := range 40 {
-		value[0] = byte(i)
-		if err := f.Save([]byte("key"), value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if info, err := os.Stat(path); err != nil || info.Size() > 2*compactAbove {
-		t.Errorf("file of %d bytes, %v", info.Size(), err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if f, err = OpenStateFile(path); err != nil {
-		t.Fatal(err)
-	}
-	if got := f.last["key"]; len(got) != len(value) || got[0] != 39 {
-		t.Error("last value lost")
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // A state that cannot be stored refuses the message and leaves no trace.
 func TestFailedSaveRefuses(t *testing.T) {
 	store := &memStore{fail: true}
@@ -508,5 +459,70 @@ func TestRedistributionKeepsFirstTime(t *testing.T) {
 			t.Errorf("round %d: %+v", i, res)
 		}
 		now += 1000
+	}
+}
+
+// A member that was not given the next epoch does not open it.
+func TestNextEpochIsClosedToTheLeftOut(t *testing.T) {
+	old := testRecord(t, keyring.UseS, nil)
+	next, err := old.Successor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewSealer(SealerConfig{Key: next, Sender: sid, Session: newSession(t, 1)}); !errors.Is(err, ErrSeal) {
+		t.Errorf("pre-active key seals: %v", err)
+	}
+	ring := ringOf(t, old, next)
+	before := seal(t, newSealer(t, SealerConfig{Key: old, Sender: sid, Session: newSession(t, 1)}), Message{Payload: []byte("1")})
+	if _, err := ring.Activate(next.KID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewSealer(SealerConfig{Key: ring.Lookup(old.KID), Sender: sid, Session: newSession(t, 1)}); !errors.Is(err, ErrSeal) {
+		t.Errorf("decrypt-only key seals: %v", err)
+	}
+	after := seal(t, newSealer(t, SealerConfig{Key: ring.Lookup(next.KID), Sender: sid, Session: newSession(t, 2)}), Message{Payload: []byte("2")})
+	policy := mustPolicy(t, Entry{Filter: "#", Require: Requirement{Confidential: true}})
+	member, leftOut := newOpener(t, ring, policy), newOpener(t, ringOf(t, old), policy)
+	for _, msg := range [][]byte{before, after} {
+		if _, err := member.Open(nil, &Delivery{Topic: testTopic, Payload: msg}); err != nil {
+			t.Errorf("member: %v", err)
+		}
+	}
+	_, err = leftOut.Open(nil, &Delivery{Topic: testTopic, Payload: after})
+	wantReason(t, err, ReasonUnknownKey)
+	if _, err := ring.Destroy(old.KID); err != nil {
+		t.Fatal(err)
+	}
+	_, err = newOpener(t, ring, policy).Open(nil, &Delivery{Topic: testTopic, Payload: before})
+	wantReason(t, err, ReasonUnknownKey)
+	limited := next.Clone()
+	limited.State, limited.MaxMessages = keyring.StateActive, 2
+	s := newSealer(t, SealerConfig{Key: limited, Sender: sid, Session: newSession(t, 3), Limit: keyring.NewBudget(limited, nil)})
+	seal(t, s, Message{})
+	seal(t, s, Message{})
+	if _, err := s.Seal(nil, &Message{Topic: testTopic}); !errors.Is(err, keyring.ErrExhausted) || !errors.Is(err, ErrSeal) {
+		t.Errorf("third of two messages: %v", err)
+	}
+	last := newSession(t, 4)
+	last.last = 1<<32 - 1
+	if _, err := last.next(); !errors.Is(err, keyring.ErrExhausted) {
+		t.Errorf("sequence after 2^32-1: %v", err)
+	}
+}
+
+func TestOpenSessionStoresBootFirst(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "boot")
+	for want := uint32(1); want < 4; want++ {
+		s, err := OpenSession(keyring.NewCounter(path, 3))
+		if err != nil || s.Boot() != want {
+			t.Fatalf("boot %v, %v", s, err)
+		}
+		stored, err := keyring.NewCounter(path, 3).Value()
+		if err != nil || stored != uint64(want) {
+			t.Errorf("stored %d, %v", stored, err)
+		}
+	}
+	if _, err := OpenSession(keyring.NewCounter(path, 3)); !errors.Is(err, keyring.ErrExhausted) {
+		t.Errorf("past the last boot: %v", err)
 	}
 }

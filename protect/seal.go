@@ -79,7 +79,8 @@ type Sealer struct {
 	sessions map[string]*derived
 }
 
-// NewSealer checks that the parts fit together. Its errors wrap ErrSeal.
+// NewSealer checks that the parts fit together. Its errors wrap ErrSeal. A
+// Sealer keeps the records it was given: after a rotation make a new one.
 func NewSealer(cfg SealerConfig) (*Sealer, error) {
 	s := &Sealer{cfg: cfg, random: cfg.Random, sessions: map[string]*derived{}}
 	if s.random == nil {

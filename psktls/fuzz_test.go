@@ -2,7 +2,6 @@ package psktls
 
 import (
 	"bytes"
-
 	"net"
 	"runtime/metrics"
 	"testing"

@@ -80,8 +80,13 @@ func TestExportLimits(t *testing.T) {
 		context int
 		length  int
 	}{
-		{"", 0, 32}, {"x", 0, 0}, {"x", 0, MaxExportLen + 1}, {"x", maxExportContext + 1, 32},
-		{"master secret", 0, 32}, {"key expansion", 0, 32}, {string(make([]byte, 250)), 0, 32},
+		{"", 0, 32},
+		{"x", 0, 0},
+		{"x", 0, MaxExportLen + 1},
+		{"x", maxExportContext + 1, 32},
+		{"master secret", 0, 32},
+		{"key expansion", 0, 32},
+		{string(make([]byte, 250)), 0, 32},
 	} {
 		if _, err := p.server.ExportKeyingMaterial(c.label, make([]byte, c.context), c.length); err == nil {
 			t.Errorf("label %q, context %d, length %d: accepted", c.label, c.context, c.length)

@@ -434,7 +434,7 @@ def run(case):
 
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
-    files, failed = sorted(folder.glob("*/*.json")), 0
+    files, failed = sorted(folder.glob("protect/*/*.json")), 0
     for path in files:
         case = json.loads(path.read_text())
         try:

@@ -216,9 +216,12 @@ func (b *Broker) readQueue(id store.SessionID, from store.Ord, limit int) (entri
 	return entries, len(rows) < limit, nil
 }
 
-// account keeps the broker's total of queued bytes, to which a session that ended adds nothing. mu is held.
+// account keeps the broker's total of queued bytes, to which a session that has ended adds nothing any more. mu is held.
 func (s *clientSession) account() {
-	if n := s.state.Bytes(); n != s.counted && !s.ended {
+	if s.ended {
+		return
+	}
+	if n := s.state.Bytes(); n != s.counted {
 		s.b.queuedBytes.Add(n - s.counted)
 		s.counted = n
 	}

@@ -190,6 +190,10 @@ func (c *conn) unsubscribe(f string, batch *store.Batch) (mqtt.ReasonCode, error
 	s.subscribing.Lock()
 	defer s.subscribing.Unlock()
 	s.mu.Lock()
+	if s.conn != c {
+		s.mu.Unlock()
+		return 0, errSessionTaken
+	}
 	_, existed := s.subs[f]
 	existed = existed && s.conn == c
 	if existed {

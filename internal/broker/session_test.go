@@ -225,6 +225,23 @@ func TestAuth(t *testing.T) {
 	}, steps)
 }
 
+// TestLogOfRefused: the log names the client that was refused, not what came into the read buffer after it.
+func TestLogOfRefused(t *testing.T) {
+	bubble(t, func(r *rig) {
+		c := r.open()
+		c.send(connectPacket("the real one"))
+		c.refused(mqtt.BadUserNameOrPassword)
+		c.raw(make([]byte, 100)...) // over the first packet, in the read buffer
+		r.log.reset()
+		c.drop()
+		if !r.logged("connection closed", "the real one") {
+			t.Error(r.log.String())
+		}
+	}, func(r *rig) {
+		r.authn.login = func(*identity.Credentials) identity.Verdict { return identity.Verdict{} }
+	})
+}
+
 // TestShutdown: every client is told and closed, new ones are not served, sessions stay.
 func TestShutdown(t *testing.T) {
 	bubble(t, func(r *rig) {

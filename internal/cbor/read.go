@@ -24,9 +24,6 @@ func NewReader(b []byte) Reader { return Reader{b: b} }
 // Offset returns the number of bytes read.
 func (r *Reader) Offset() int { return r.off }
 
-// Rest returns the bytes not read yet.
-func (r *Reader) Rest() []byte { return r.b[r.off:] }
-
 // Done returns an error if bytes follow the last item.
 func (r *Reader) Done() error {
 	if r.off != len(r.b) {

@@ -37,14 +37,16 @@ func TestMain(m *testing.M) {
 
 // server is a broker process with its data folder, which outlives the process.
 type server struct {
-	t    *testing.T
+	t    testing.TB
 	addr string
 	data string
-	log  bytes.Buffer
-	cmd  *exec.Cmd
+	// config is a configuration file, "" for the settings of --dev.
+	config string
+	log    bytes.Buffer
+	cmd    *exec.Cmd
 }
 
-func newServer(t *testing.T) *server {
+func newServer(t testing.TB) *server {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +59,11 @@ func newServer(t *testing.T) *server {
 func (s *server) start() time.Duration {
 	s.t.Helper()
 	begin := time.Now()
-	s.cmd = exec.Command(program, "serve", "--dev", "--data", s.data, "--listen", "mqtt://"+s.addr)
+	args := []string{"serve", "--dev", "--data", s.data, "--listen", "mqtt://" + s.addr}
+	if s.config != "" {
+		args = append(args, "--config", s.config)
+	}
+	s.cmd = exec.Command(program, args...)
 	s.log.Reset()
 	s.cmd.Stderr = &s.log
 	if err := s.cmd.Start(); err != nil {

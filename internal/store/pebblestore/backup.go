@@ -74,7 +74,7 @@ func restore(fs vfs.FS, from, part string, options Options) error {
 
 // raiseEpoch verifies all rows and then counts the restore.
 func (s *Store) raiseEpoch() error {
-	if err := s.verify(); err != nil {
+	if err := s.Verify(); err != nil {
 		return err
 	}
 	value, err := s.Meta(store.MetaEpoch)
@@ -98,8 +98,9 @@ func (s *Store) raiseEpoch() error {
 	}
 }
 
-// verify reads every row and compares its checksum and form.
-func (s *Store) verify() error {
+// Verify reads every row and compares its checksum and form. It returns a *store.CorruptError about the first one that
+// is damaged; with LoseDamagedRecords it only logs them. It may run beside normal work and reads the whole store.
+func (s *Store) Verify() error {
 	var shared authors
 	for _, table := range tables {
 		err := s.each(table, func(r *rows) error {

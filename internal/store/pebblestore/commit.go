@@ -75,7 +75,9 @@ func (s *Store) Commit(b *store.Batch, done func(error)) {
 	}
 	g := s.current()
 	if err == nil && adds {
-		err = s.room()
+		if err = s.room(); err != nil {
+			s.total.refused.Add(1)
+		}
 	}
 	if err == nil {
 		before := g.batch.Len()

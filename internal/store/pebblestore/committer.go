@@ -98,6 +98,8 @@ func (s *Store) write(g *group) error {
 	if err := s.apply(g.batch, s.wantsSync(g)); err != nil {
 		return err
 	}
+	s.total.groups.Add(1)
+	s.total.batches.Add(uint64(g.batches))
 	s.sweeper.add(g.ended)
 	for i := range g.done {
 		g.done[i].done(g.done[i].err)
@@ -141,6 +143,7 @@ func (s *Store) apply(b *pebble.Batch, sync bool) error {
 		return fmt.Errorf("write and sync: %w", err)
 	}
 	s.unsynced = false
+	s.total.syncs.Add(1)
 	return nil
 }
 
@@ -153,6 +156,7 @@ func (s *Store) syncLog() error {
 		return fmt.Errorf("sync: %w", err)
 	}
 	s.unsynced = false
+	s.total.syncs.Add(1)
 	return nil
 }
 

@@ -171,6 +171,14 @@ func TestBacklog(t *testing.T) {
 	if taken == 0 || taken > 300 || refused == 0 {
 		t.Errorf("%d batches taken, %d refused", taken, refused)
 	}
+	if err := storetest.CommitWait(s); err != nil {
+		t.Fatal(err)
+	}
+	st := s.Stats()
+	if st.Refused != uint64(refused) || st.Batches < 1001 || st.Groups == 0 || st.Syncs == 0 ||
+		st.Full || st.DiskBytes == 0 {
+		t.Errorf("%+v after %d refused", st, refused)
+	}
 }
 
 // TestInUse shows that a folder in use is refused by the name of who uses it, and is free after Close.
@@ -264,7 +272,8 @@ func TestDamagedRecord(t *testing.T) {
 		{Kind: store.PutInflight, Session: 1, PacketID: 1, Inflight: store.Inflight{Ord: 1, State: store.Published}},
 		{Kind: store.PutInbound, Session: 1, PacketID: 1},
 		{Kind: store.PutSubscription, Session: 1, Subscription: &store.Subscription{Filter: "a/#"}},
-		{Kind: store.PutRetained, Message: message}, putMeta("k", "v"),
+		{Kind: store.PutRetained, Message: message},
+		putMeta("k", "v"),
 		{Kind: store.PutWill, Session: 2, Will: &store.Will{Message: message}},
 	}
 	for _, c := range []struct {

@@ -40,7 +40,8 @@ type Store struct {
 	batchMu sync.Mutex // guards the fields of intake; held for encoding only, never for I/O
 	intake
 
-	full atomic.Bool // set by the committer: the disk is nearly full
+	full  atomic.Bool // set by the committer: the disk is nearly full
+	total counts
 	committer
 	sweeper *sweeper
 

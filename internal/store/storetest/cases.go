@@ -56,9 +56,13 @@ func everyKind(h *harness) {
 			putMeta("k", ""),
 		}},
 		{"delete", []store.Op{
-			{Kind: store.DeleteSubscription, Session: 1, Key: "a/+"}, deleteQueue(1, 12, 1, true),
-			{Kind: store.DeleteInflight, Session: 1, PacketID: 7}, {Kind: store.DeleteInbound, Session: 1, PacketID: 9},
-			{Kind: store.DeleteRetained, Key: "a/b"}, {Kind: store.DeleteWill, Session: 1}, {Kind: store.DeleteBody, Body: 2},
+			{Kind: store.DeleteSubscription, Session: 1, Key: "a/+"},
+			deleteQueue(1, 12, 1, true),
+			{Kind: store.DeleteInflight, Session: 1, PacketID: 7},
+			{Kind: store.DeleteInbound, Session: 1, PacketID: 9},
+			{Kind: store.DeleteRetained, Key: "a/b"},
+			{Kind: store.DeleteWill, Session: 1},
+			{Kind: store.DeleteBody, Body: 2},
 		}},
 		{"delete session", []store.Op{deleteSession(1)}},
 	}
@@ -387,7 +391,8 @@ func largeValues(h *harness) {
 		queue.Pointer.SubscriptionIDs = append(queue.Pointer.SubscriptionIDs, i)
 	}
 	ops := []store.Op{
-		putSession(1), putSubscription(1, topic, 1), big, queue, {Kind: store.PutRetained, Message: big.Message},
+		putSession(1), putSubscription(1, topic, 1), big, queue,
+		{Kind: store.PutRetained, Message: big.Message},
 		putMeta("k", string(payload[:store.MaxMeta])),
 	}
 	model := NewModel()

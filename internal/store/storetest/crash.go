@@ -36,7 +36,8 @@ func (h *History) Commit(s Writer, g *Generator) {
 func (h *History) Acked() int { return int(h.acked.Load()) }
 
 // Check compares what a store shows after a crash with the history: it must be the result of the first n batches for
-// some n that is not below acked, the value of Acked before the crash. It returns n.
+// some n that is not below acked, the value of Acked before the crash, and the counters must be past the numbers used by
+// then. It returns n.
 func (h *History) Check(s Store, acked int) (int, error) {
 	got, err := Read(s, h.lastBody, h.keys)
 	if err != nil {
@@ -47,7 +48,7 @@ func (h *History) Check(s Store, acked int) (int, error) {
 	for n := 0; ; n++ {
 		if model.State().key() == found {
 			if n >= acked {
-				return n, nil
+				return n, h.checkCounters(s, n)
 			}
 			lost = fmt.Sprintf("the state is that after batch %d", n)
 		}
@@ -60,4 +61,17 @@ func (h *History) Check(s Store, acked int) (int, error) {
 		lost = "the state is not that after any batch; compared with the last:\n" + Diff(model.State(), got)
 	}
 	return 0, fmt.Errorf("%w: %d batches were acknowledged as synced: %s", ErrLost, acked, lost)
+}
+
+// checkCounters reports numbers used by the first n batches that a store would give again.
+func (h *History) checkCounters(s Store, n int) error {
+	session, body := s.Counters()
+	for _, b := range h.batches[:n] {
+		for i := range b.Ops {
+			if op := &b.Ops[i]; op.Session > session || op.Kind == store.PutBody && op.Body > body {
+				return fmt.Errorf("%w: counters %d, %d, but %s used %d, %d", ErrLost, session, body, op.Kind, op.Session, op.Body)
+			}
+		}
+	}
+	return nil
 }

@@ -18,8 +18,11 @@ func TestMbedTLSClient(t *testing.T) {
 	cases := []clientCase{
 		{"default", with(), psktls.Config{}, state(v12, psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, 0)},
 		{"default, plain PSK allowed", with(), allowing(), state(v12, psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, 0)},
-		{"ECDHE-PSK-CHACHA20", with("TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256"), psktls.Config{},
-			state(v12, psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, 0)},
+		{
+			"ECDHE-PSK-CHACHA20", with("TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256"),
+			psktls.Config{},
+			state(v12, psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, 0),
+		},
 	}
 	for _, c := range []struct {
 		name  string
@@ -54,10 +57,16 @@ func TestWolfSSLClient(t *testing.T) {
 	checkClient(t, peer, []clientCase{
 		{"1.3", with("13"), psktls.Config{}, state(v13, 0, 0)},
 		{"1.3 AES-128-GCM", with("13", "TLS13-AES128-GCM-SHA256"), psktls.Config{}, state(v13, psktls.TLS_AES_128_GCM_SHA256, 0)},
-		{"1.2 ECDHE-PSK-CHACHA20", with("12", "ECDHE-PSK-CHACHA20-POLY1305"), psktls.Config{},
-			state(v12, psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, 0)},
-		{"1.2 ECDHE-PSK-AES128-GCM", with("12", "ECDHE-PSK-AES128-GCM-SHA256"), psktls.Config{},
-			state(v12, psktls.TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256, 0)},
+		{
+			"1.2 ECDHE-PSK-CHACHA20", with("12", "ECDHE-PSK-CHACHA20-POLY1305"),
+			psktls.Config{},
+			state(v12, psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, 0),
+		},
+		{
+			"1.2 ECDHE-PSK-AES128-GCM", with("12", "ECDHE-PSK-AES128-GCM-SHA256"),
+			psktls.Config{},
+			state(v12, psktls.TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256, 0),
+		},
 	}, command)
 	wrong := hex.EncodeToString(wrongKey)
 	const suite12 = "ECDHE-PSK-AES128-GCM-SHA256"

@@ -37,8 +37,11 @@ func TestGnuTLSClient(t *testing.T) {
 		{"1.3 psk_dhe_ke", with(gnutlsDHE13), psktls.Config{}, state(v13, 0, psktls.GroupP256)},
 		{"1.3 psk_ke", with(gnutlsPSK13), allowing(), state(v13, 0, 0)},
 		{"1.3 psk_dhe_ke X25519", with(gnutlsDHE13 + ":-GROUP-ALL:+GROUP-X25519"), psktls.Config{}, state(v13, 0, psktls.GroupX25519)},
-		{"1.3 HelloRetryRequest", with(gnutlsDHE13 + ":-GROUP-ALL:+GROUP-X448:+GROUP-SECP384R1"), psktls.Config{},
-			psktls.ConnectionState{Version: v13, Group: psktls.GroupP384}},
+		{
+			"1.3 HelloRetryRequest", with(gnutlsDHE13 + ":-GROUP-ALL:+GROUP-X448:+GROUP-SECP384R1"),
+			psktls.Config{},
+			psktls.ConnectionState{Version: v13, Group: psktls.GroupP384},
+		},
 	}, command)
 	wrong := hex.EncodeToString(wrongKey)
 	plain := allowing()
@@ -78,8 +81,11 @@ func TestGnuTLSServer(t *testing.T) {
 		{"1.2 PSK CCM-8", gnutlsCCM8, allowing(psktls.TLS_PSK_WITH_AES_128_CCM_8), state(v12, psktls.TLS_PSK_WITH_AES_128_CCM_8, 0)},
 		{"1.3 psk_dhe_ke", gnutlsDHE13, psktls.Config{}, state(v13, 0, psktls.GroupX25519)},
 		{"1.3 psk_ke", gnutlsPSK13, allowing(), state(v13, 0, 0)},
-		{"1.3 HelloRetryRequest", gnutlsDHE13 + ":-GROUP-ALL:+GROUP-SECP256R1", psktls.Config{},
-			psktls.ConnectionState{Version: v13, Group: psktls.GroupP256, HelloRetryRequest: true}},
+		{
+			"1.3 HelloRetryRequest", gnutlsDHE13 + ":-GROUP-ALL:+GROUP-SECP256R1",
+			psktls.Config{},
+			psktls.ConnectionState{Version: v13, Group: psktls.GroupP256, HelloRetryRequest: true},
+		},
 	} {
 		attempt(t, peer, c.name, func(t *testing.T) string {
 			conn, err := dial(t, start(t, c.priority), &c.config)

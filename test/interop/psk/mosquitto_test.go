@@ -58,8 +58,12 @@ func TestMosquittoPub(t *testing.T) {
 	}{
 		{"default", nil, psktls.Config{}, state(v13, 0, psktls.GroupX25519)},
 		{"tlsv1.3", []string{"--tls-version", "tlsv1.3"}, psktls.Config{}, state(v13, 0, psktls.GroupX25519)},
-		{"tlsv1.2", []string{"--tls-version", "tlsv1.2"}, psktls.Config{MaxVersion: v12},
-			state(v12, psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, 0)},
+		{
+			"tlsv1.2",
+			[]string{"--tls-version", "tlsv1.2"},
+			psktls.Config{MaxVersion: v12},
+			state(v12, psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, 0),
+		},
 	} {
 		attempt(t, peer, c.name, func(t *testing.T) string {
 			s := startServer(t, &c.config, takePublish)

@@ -82,10 +82,16 @@ func TestOpenSSLClient(t *testing.T) {
 		{"1.3 AES-128-GCM", withKey("-ciphersuites", "TLS_AES_128_GCM_SHA256"), psktls.Config{}, state(v13, psktls.TLS_AES_128_GCM_SHA256, 0)},
 		{"1.3 ChaCha20", withKey("-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"), psktls.Config{}, state(v13, psktls.TLS_CHACHA20_POLY1305_SHA256, 0)},
 		{"1.3 CCM", withKey("-ciphersuites", "TLS_AES_128_CCM_SHA256"), psktls.Config{}, state(v13, psktls.TLS_AES_128_CCM_SHA256, 0)},
-		{"1.3 CCM-8", withKey("-tls1_3", "-ciphersuites", "TLS_AES_128_CCM_8_SHA256", "-cipher", "ALL:@SECLEVEL=0"),
-			psktls.Config{CipherSuites: []uint16{psktls.TLS_AES_128_CCM_8_SHA256}}, state(v13, psktls.TLS_AES_128_CCM_8_SHA256, 0)},
-		{"1.3 HelloRetryRequest", withKey("-tls1_3", "-groups", "X448:P-384"), psktls.Config{},
-			psktls.ConnectionState{Version: v13, Group: psktls.GroupP384, HelloRetryRequest: true}},
+		{
+			"1.3 CCM-8", withKey("-tls1_3", "-ciphersuites", "TLS_AES_128_CCM_8_SHA256", "-cipher", "ALL:@SECLEVEL=0"),
+			psktls.Config{CipherSuites: []uint16{psktls.TLS_AES_128_CCM_8_SHA256}},
+			state(v13, psktls.TLS_AES_128_CCM_8_SHA256, 0),
+		},
+		{
+			"1.3 HelloRetryRequest", withKey("-tls1_3", "-groups", "X448:P-384"),
+			psktls.Config{},
+			psktls.ConnectionState{Version: v13, Group: psktls.GroupP384, HelloRetryRequest: true},
+		},
 		{"1.3 P-256", withKey("-tls1_3", "-groups", "P-256"), psktls.Config{}, state(v13, 0, psktls.GroupP256)},
 		{"1.3 psk_ke", withKey("-tls1_3", "-allow_no_dhe_kex", "-groups", "X448"), allowing(), state(v13, 0, 0)},
 	}
@@ -142,8 +148,12 @@ func TestOpenSSLServer(t *testing.T) {
 		{"1.2 default", []string{"-tls1_2"}, psktls.Config{}, state(v12, psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, 0)},
 		{"1.2 PSK-AES128-GCM", []string{"-tls1_2", "-psk_hint", "site"}, allowing(psktls.TLS_PSK_WITH_AES_128_GCM_SHA256), state(v12, psktls.TLS_PSK_WITH_AES_128_GCM_SHA256, 0)},
 		{"1.2 PSK-AES256-CCM", []string{"-tls1_2", "-cipher", "PSK-AES256-CCM"}, allowing(psktls.TLS_PSK_WITH_AES_256_CCM), state(v12, psktls.TLS_PSK_WITH_AES_256_CCM, 0)},
-		{"1.3 HelloRetryRequest", []string{"-tls1_3", "-groups", "P-256"}, psktls.Config{},
-			psktls.ConnectionState{Version: v13, Group: psktls.GroupP256, HelloRetryRequest: true}},
+		{
+			"1.3 HelloRetryRequest",
+			[]string{"-tls1_3", "-groups", "P-256"},
+			psktls.Config{},
+			psktls.ConnectionState{Version: v13, Group: psktls.GroupP256, HelloRetryRequest: true},
+		},
 		{"1.3 psk_ke", []string{"-tls1_3", "-allow_no_dhe_kex", "-groups", "X448"}, allowing(), state(v13, 0, 0)},
 	} {
 		attempt(t, peer, c.name, func(t *testing.T) string {

@@ -15,8 +15,8 @@ import unittest
 
 SECONDS = 60  # for one test
 
-# These need a broker that refuses test/nosubscribe and caps the Keep Alive at a minute.
-STRICT = ("test_subscribe_failure", "test_server_keep_alive")
+# These need a broker with limits: a moderate Receive Maximum, a Keep Alive of a minute, no right to test/nosubscribe.
+STRICT = ("test_flow_control2", "test_server_keep_alive", "test_subscribe_failure")
 MODULES = {"3.1.1": "client_test", "5.0": "client_test5"}
 
 
@@ -59,7 +59,7 @@ def main():
     parser.add_argument("--version", choices=sorted(MODULES), required=True)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--strict-port", type=int, help=f"port of another broker for {' and '.join(STRICT)}")
+    parser.add_argument("--strict-port", type=int, help=f"port of another broker for {', '.join(STRICT)}")
     parser.add_argument("--expect-failure", action="append", default=[], metavar="TEST")
     parser.add_argument("tests", nargs="*", help="test names; all of them if none is given")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-package vectors
+package protect_test
 
 import (
 	"bytes"
@@ -65,8 +65,14 @@ func addForms(w *world) {
 	}
 	for _, f := range []form{
 		{"mode-r", []key{r}, protect.SealerConfig{Key: rec(r), Sender: wireID}, protect.Message{}, testCase{}, 1, wireID, nil, group, 7},
-		{"mode-r-content-type-exp-iat", []key{r}, protect.SealerConfig{Key: rec(r), Sender: wireID, Timestamp: true},
-			protect.Message{HasContentType: true, ContentType: 50, Expires: clock().Add(time.Minute)}, testCase{}, 1, wireID, nil, group, 7},
+		{
+			"mode-r-content-type-exp-iat",
+			[]key{r},
+			protect.SealerConfig{Key: rec(r), Sender: wireID, Timestamp: true},
+			protect.Message{HasContentType: true, ContentType: 50, Expires: clock().Add(time.Minute)},
+			testCase{},
+			1, wireID, nil, group, 7,
+		},
 		{"mode-r-256-fixed", []key{r256}, protect.SealerConfig{Key: rec(r256)}, protect.Message{}, testCase{}, 1, wireID, nil, group, 7},
 		{"mode-r-unordered", []key{ru}, protect.SealerConfig{Key: rec(ru), Sender: wireID}, protect.Message{}, testCase{}, 1, wireID, nil, group, 0},
 		{"mode-r-anonymous", []key{ra}, protect.SealerConfig{Key: rec(ra)}, protect.Message{}, testCase{}, 1, nil, nil, group, 0},
@@ -80,8 +86,14 @@ func addForms(w *world) {
 		{"sign1-es256", []key{es.public(w)}, protect.SealerConfig{Key: rec(es)}, protect.Message{}, testCase{}, 1, wireID, es.KID, source, 7},
 		{"sign1-eddsa", []key{ed.public(w)}, protect.SealerConfig{Key: rec(ed)}, protect.Message{}, testCase{}, 1, wireID, ed.KID, source, 7},
 		{"sign1-will", []key{ed.public(w)}, protect.SealerConfig{Key: rec(ed)}, protect.Message{Will: true}, testCase{}, 2, wireID, ed.KID, source, 7},
-		{"nested-r", []key{r, ed.public(w)}, protect.SealerConfig{Key: rec(r), Signer: rec(ed), Sender: wireID, Timestamp: true},
-			protect.Message{HasContentType: true, ContentType: 50}, testCase{}, 1, wireID, ed.KID, source, 7},
+		{
+			"nested-r",
+			[]key{r, ed.public(w)},
+			protect.SealerConfig{Key: rec(r), Signer: rec(ed), Sender: wireID, Timestamp: true},
+			protect.Message{HasContentType: true, ContentType: 50},
+			testCase{},
+			1, wireID, ed.KID, source, 7,
+		},
 		{"nested-s", []key{s, es.public(w)}, protect.SealerConfig{Key: rec(s), Signer: rec(es), Sender: wireID}, protect.Message{}, testCase{}, 1, wireID, es.KID, source, 7},
 		{"nested-redistribution", []key{s9, broker.public(w)}, protect.SealerConfig{Key: rec(s9), Signer: rec(broker)}, protect.Message{Origin: client}, testCase{}, 9, client, broker.KID, source, 3},
 		{"encrypt-one", []key{e1}, protect.SealerConfig{Recipients: recs(e1)}, protect.Message{}, testCase{}, 1, nil, nil, &require{Confidential: true}, 0},
@@ -226,8 +238,10 @@ func addModeR(w *world) {
 		}
 		w.add("r-retained-"+id+"-max-age", "MQTT1 5", "retained, record with max-age 60", expect, c)
 	}
-	w.add("r-retained-without-time", "MQTT1 5", "retained, record with max-age, neither exp nor iat", "policy", testCase{Keys: []key{aged}, Retain: true,
-		Message: w.rawEncrypt0(aged.symmetric(w), fixedIV, bucket(alg, at(4, str(aged.KID...)), cti), bucket(iv, sid), aad, reading)})
+	w.add("r-retained-without-time", "MQTT1 5", "retained, record with max-age, neither exp nor iat", "policy", testCase{
+		Keys: []key{aged}, Retain: true,
+		Message: w.rawEncrypt0(aged.symmetric(w), fixedIV, bucket(alg, at(4, str(aged.KID...)), cti), bucket(iv, sid), aad, reading),
+	})
 	w.add("r-not-end-to-end", "MQTT1 9", "the topic requires end-to-end", "policy", testCase{Keys: []key{r}, Message: good, Require: &require{EndToEnd: true}})
 	w.add("r-group-is-not-source", "MQTT1 9", "a shared key names no source", "policy", testCase{Keys: []key{r}, Message: good, Require: &require{Integrity: "source"}})
 	pair := w.key("r", keyring.UseR, cose.AlgA128GCM, "wire", func(k *key) { k.Pairwise, k.E2E = true, true })

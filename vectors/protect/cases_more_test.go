@@ -1,4 +1,4 @@
-package vectors
+package protect_test
 
 import (
 	"bytes"
@@ -132,8 +132,10 @@ func addSource(w *world) {
 	} {
 		w.add("mac-"+c.id, "MQTT1 3", c.comment, c.expect, testCase{Keys: []key{mac}, Message: c.msg, Require: need})
 	}
-	w.add("mac-empty-payload", "MQTT1 1", "an empty payload is a tombstone", "ok", testCase{Keys: []key{mac},
-		Message: w.macOver(k, p, bucket(sid), aad, nil, 32), Require: need, Result: &resultOut{Payload: []byte{}, Kind: 1, Sender: wireID}})
+	w.add("mac-empty-payload", "MQTT1 1", "an empty payload is a tombstone", "ok", testCase{
+		Keys:    []key{mac},
+		Message: w.macOver(k, p, bucket(sid), aad, nil, 32), Require: need, Result: &resultOut{Payload: []byte{}, Kind: 1, Sender: wireID},
+	})
 	sp := bucket(at(1, num(-8)), at(4, str(ed.KID...)), claims(cti))
 	for _, c := range []struct {
 		id, comment, expect string
@@ -204,7 +206,8 @@ func addRecipients(w *world) {
 	add("client-none", "no Client Identifier known", "policy", testCase{Message: client, Keys: []key{ec}, TLS: true})
 	add("old", "unordered and older than 300 s", "policy", testCase{Message: one, Now: now + 301})
 	add("swap-recipients", "order of recipients does not matter", "ok", testCase{
-		Message: append(append(bytes.Clone(two[:start2+1]), two[start2+1+len(first):]...), first...), Result: result(1, nil, nil)})
+		Message: append(append(bytes.Clone(two[:start2+1]), two[start2+1+len(first):]...), first...), Result: result(1, nil, nil),
+	})
 }
 
 // addNested: what may go wrong between two layers. The outer layer is right.
@@ -305,8 +308,10 @@ func addCredentials(w *world) {
 			id string
 			f  func(*connect)
 		}{
-			{"level", func(c *connect) { c.Level = 4 }}, {"client-id", func(c *connect) { c.Client = "dev-43" }},
-			{"username-null", func(c *connect) { c.Username = nil }}, {"username-empty", func(c *connect) { e := ""; c.Username = &e }},
+			{"level", func(c *connect) { c.Level = 4 }},
+			{"client-id", func(c *connect) { c.Client = "dev-43" }},
+			{"username-null", func(c *connect) { c.Username = nil }},
+			{"username-empty", func(c *connect) { e := ""; c.Username = &e }},
 			{"server", func(c *connect) { c.Server = "broker-b" }},
 		} {
 			cn := conn()
@@ -361,10 +366,14 @@ func addChecksums(w *world) {
 		msg              []byte
 		req              *require
 	}{
-		{"prefix", "prefix", "ok", prefix, need}, {"raw", "raw", "ok", raw, need},
-		{"prefix-damaged", "prefix", "verify-failed", flip(prefix, -1), need}, {"raw-damaged", "raw", "verify-failed", flip(raw, 3), need},
-		{"raw-as-prefix", "prefix", "verify-failed", raw, need}, {"prefix-as-raw", "raw", "verify-failed", prefix, need},
-		{"short", "raw", "verify-failed", raw[:31], need}, {"not-a-mac", "prefix", "policy", prefix, &require{Integrity: "group"}},
+		{"prefix", "prefix", "ok", prefix, need},
+		{"raw", "raw", "ok", raw, need},
+		{"prefix-damaged", "prefix", "verify-failed", flip(prefix, -1), need},
+		{"raw-damaged", "raw", "verify-failed", flip(raw, 3), need},
+		{"raw-as-prefix", "prefix", "verify-failed", raw, need},
+		{"prefix-as-raw", "raw", "verify-failed", prefix, need},
+		{"short", "raw", "verify-failed", raw[:31], need},
+		{"not-a-mac", "prefix", "policy", prefix, &require{Integrity: "group"}},
 	} {
 		tc := testCase{Type: "checksum", Form: c.form, Message: c.msg, Require: c.req}
 		if c.expect == "ok" {
@@ -396,8 +405,17 @@ func addSequences(w *world) {
 		k     key
 		steps []seqStep
 	}{
-		{"window", s, []seqStep{{m[0], false, "deliver"}, {m[0], false, "duplicate"}, {m[2], false, "deliver"}, {m[1], false, "deliver"}, {m[1], false, "duplicate"},
-			{m[69], false, "deliver"}, {m[5], false, "policy"}, {m[6], false, "deliver"}, {m[6], false, "duplicate"}}},
+		{"window", s, []seqStep{
+			{m[0], false, "deliver"},
+			{m[0], false, "duplicate"},
+			{m[2], false, "deliver"},
+			{m[1], false, "deliver"},
+			{m[1], false, "duplicate"},
+			{m[69], false, "deliver"},
+			{m[5], false, "policy"},
+			{m[6], false, "deliver"},
+			{m[6], false, "duplicate"},
+		}},
 		{"new-session", s, []seqStep{{m[3], false, "deliver"}, {next[0], false, "deliver"}, {m[4], false, "policy"}, {next[1], false, "deliver"}, {next[0], false, "duplicate"}}},
 		{"clone", s, []seqStep{{m[0], false, "deliver"}, {clone[1], false, "policy"}, {m[1], false, "deliver"}}},
 		{"retained", s, []seqStep{{m[4], true, "deliver"}, {m[4], true, "same-state"}, {m[3], true, "policy"}, {m[5], false, "deliver"}, {m[5], true, "same-state"}, {next[0], true, "deliver"}, {m[9], true, "policy"}}},

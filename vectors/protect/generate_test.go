@@ -1,4 +1,4 @@
-package vectors
+package protect_test
 
 import (
 	"bytes"
@@ -254,7 +254,7 @@ func TestGenerated(t *testing.T) {
 			continue
 		}
 		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, raw) {
-			t.Errorf("%s is not what the generator makes (%v); run go test ./vectors -update", path, err)
+			t.Errorf("%s is not what the generator makes (%v); run go test ./vectors/protect -run Generated -update", path, err)
 		}
 	}
 	files, err := caseFiles()

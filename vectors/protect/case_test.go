@@ -1,6 +1,6 @@
-// Package vectors holds the language-neutral test vectors of the profile MQTT1.
-// README.md describes the files; run.py runs them without any of this code.
-package vectors
+// Package protect_test holds the language-neutral test vectors of the profile MQTT1.
+// ../README.md describes the files; ../run.py runs them without any of this code.
+package protect_test
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ func (h *hexed) UnmarshalText(b []byte) error {
 	return err
 }
 
-// testCase is one file. README.md has the meaning of the fields.
+// testCase is one file. ../README.md has the meaning of the fields.
 type testCase struct {
 	ID      string     `json:"id"`
 	Type    string     `json:"type"` // open, credential, sequence, checksum
