@@ -183,8 +183,10 @@ func malformedOthers() []malformed {
 		name   string
 		clause string
 	}{
-		{0x40, "puback", "MQTT-3.4.2-1"}, {0x50, "pubrec", "MQTT-3.5.2-1"},
-		{0x62, "pubrel", "MQTT-3.6.2-1"}, {0x70, "pubcomp", "MQTT-3.7.2-1"},
+		{0x40, "puback", "MQTT-3.4.2-1"},
+		{0x50, "pubrec", "MQTT-3.5.2-1"},
+		{0x62, "pubrel", "MQTT-3.6.2-1"},
+		{0x70, "pubcomp", "MQTT-3.7.2-1"},
 	}
 	for _, a := range acks {
 		list = append(list,

@@ -56,8 +56,9 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": scriptExits,
-			"hold":  scriptHold,
+			"exits":  scriptExits,
+			"hold":   scriptHold,
+			"broker": scriptBroker,
 		},
 	})
 }

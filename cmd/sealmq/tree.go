@@ -18,6 +18,8 @@ type tree struct {
 
 	Serve   serveCommand   `cmd:"" help:"Run the broker."`
 	Config  configCommand  `cmd:"" help:"Check a configuration, or show what is in force."`
+	Pub     pubCommand     `cmd:"" help:"Publish messages; flags as of mosquitto_pub."`
+	Sub     subCommand     `cmd:"" help:"Subscribe and print messages; flags as of mosquitto_sub."`
 	Version versionCommand `cmd:"" help:"Say which build this is."`
 }
 

@@ -15,9 +15,9 @@ const (
 	maxInterfaceMethods = 6
 )
 
-// checkSizes measures files, functions and interfaces. allowed lists long functions with a reason; an entry that
-// nothing needs any more is a problem as well. Test functions may be long: a table is data.
-func checkSizes(tree *repotree.Tree, allowed map[string]string) []string {
+// checkSizes measures files, functions and interfaces. allowed lists long functions and wide
+// interfaces with a reason; an entry that nothing needs any more is a problem as well. Test functions may be long: a table is data.
+func checkSizes(tree *repotree.Tree, allowed, wide map[string]string) []string {
 	needed := map[string]bool{}
 	var problems []string
 	for _, f := range tree.Files {
@@ -48,7 +48,7 @@ func checkSizes(tree *repotree.Tree, allowed map[string]string) []string {
 			problems = append(problems, fmt.Sprintf("%s is listed as a long function and is not one", name))
 		}
 	}
-	problems = append(problems, checkInterfaces(tree)...)
+	problems = append(problems, checkInterfaces(tree, wide)...)
 	sort.Strings(problems)
 	return problems
 }
@@ -77,7 +77,7 @@ func functionName(dir string, fn *ast.FuncDecl) string {
 
 // checkInterfaces counts the methods of every declared interface, with those of interfaces of the same package
 // that it embeds. An embedded interface of another package counts as one.
-func checkInterfaces(tree *repotree.Tree) []string {
+func checkInterfaces(tree *repotree.Tree, allowed map[string]string) []string {
 	type place struct {
 		dir, name, path string
 		line            int
@@ -97,10 +97,22 @@ func checkInterfaces(tree *repotree.Tree) []string {
 			return true
 		})
 	}
+	needed := map[string]bool{}
 	var problems []string
 	for _, p := range places {
-		if n := methods(declared, p.dir, declared[p.dir+"."+p.name], 0); n > maxInterfaceMethods {
+		name := p.dir + "." + p.name
+		n := methods(declared, p.dir, declared[name], 0)
+		if n <= maxInterfaceMethods {
+			continue
+		}
+		needed[name] = true
+		if allowed[name] == "" {
 			problems = append(problems, fmt.Sprintf("%s:%d: interface %s has %d methods, at most %d", p.path, p.line, p.name, n, maxInterfaceMethods))
+		}
+	}
+	for name := range allowed {
+		if !needed[name] {
+			problems = append(problems, fmt.Sprintf("%s is listed as a wide interface and is not one", name))
 		}
 	}
 	return problems

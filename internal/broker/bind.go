@@ -35,7 +35,7 @@ func (b *Broker) bind(w *work, c *conn, p *mqtt.Connect, wl *will) (binding, err
 	s := old
 	if s == nil {
 		if expiry > 0 && b.ownerFull(c) {
-			putBatch(batch)
+			b.store.Commit(batch, func(error) { putBatch(batch) }) // the session before has ended all the same
 			return binding{}, refuse(errQuota, "", "the principal has too many sessions")
 		}
 		s = b.newSession(c, expiry, w.now)
@@ -88,6 +88,7 @@ func (s *clientSession) attach(c *conn, expiry uint32, wl *will, batch *store.Ba
 	s.epoch++
 	s.setExpiry(expiry, batch)
 	s.expiresAt = 0
+	s.unschedule(timerExpiry, timerWill)
 	if s.will != nil { // a delayed Will of the connection before is not sent [MQTT-3.1.3-9]
 		s.dropWill(batch)
 	}
@@ -163,8 +164,10 @@ func (s *clientSession) detach(w *work) *will {
 // Client Identifier is held, so nobody binds it meanwhile.
 func (b *Broker) endSession(w *work, s *clientSession, batch *store.Batch) {
 	b.sessions.remove(s)
+	s.subscribing.Lock()
 	s.mu.Lock()
 	s.ended = true
+	s.unschedule(timerExpiry, timerWill, timerHeld)
 	subs, wl, durable := s.subs, s.will, s.state.Durable()
 	s.subs, s.will = nil, nil
 	s.releaseHeldAll(w)
@@ -174,7 +177,8 @@ func (b *Broker) endSession(w *work, s *clientSession, batch *store.Batch) {
 	for f := range subs {
 		b.unsubscribe(s, f)
 	}
-	if wl != nil { // neither withdrawn nor published yet, and the session ends before the delay [MQTT-3.1.2-8]
+	s.subscribing.Unlock()
+	if wl != nil { // the session ends before the delay [MQTT-3.1.3-9], or by a Clean Start that took it over
 		b.publishWill(w, s, wl)
 	}
 	if durable || wl != nil {
@@ -217,21 +221,20 @@ func (c *conn) leave() {
 		s.expiresAt = expiryAt(w.now, expiry)
 		batch.Add(store.Op{Kind: store.PutSession, Session: s.id, Meta: s.row()})
 	}
+	if delayed {
+		s.schedule(timerWill, wl.due)
+	}
+	if expiry > 0 && expiry != neverExpires && !closing {
+		s.schedule(timerExpiry, s.expiresAt)
+	}
 	s.mu.Unlock()
 	b.store.Commit(batch, func(error) { putBatch(batch) })
 
 	if wl != nil && !delayed {
 		b.publishWill(w, s, wl)
 	}
-	if delayed {
-		b.timers.add(wl.due, timer{kind: timerWill, session: s, epoch: epoch})
-	}
-	switch {
-	case closing:
-	case expiry == 0:
+	if expiry == 0 && !closing {
 		b.endIfOffline(w, s, epoch)
-	case expiry != neverExpires:
-		b.timers.add(s.expiresAt, timer{kind: timerExpiry, session: s, epoch: epoch})
 	}
 }
 

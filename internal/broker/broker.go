@@ -41,7 +41,6 @@ type Broker struct {
 	stats    stats
 	flusher  flusher
 	owners   owners
-	verdicts verdictCache
 
 	retainLocks stripes // one topic's Retained Message is changed by one goroutine at a time
 

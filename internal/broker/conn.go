@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -41,6 +40,8 @@ type conn struct {
 	out  outBuffer
 	acks ackFIFO
 
+	replays replays
+
 	aliasIn  map[uint16]string
 	aliasOut aliasTable // under out's lock
 
@@ -54,6 +55,7 @@ type conn struct {
 	lastRead     atomic.Int64 // Unix nanoseconds
 	partialSince atomic.Int64 // Unix nanoseconds; 0: no packet is incomplete
 	checkAt      atomic.Int64 // when the next deadline check is scheduled
+	timer        timer        // for that check
 	phase        atomic.Int32
 
 	abortOnce  sync.Once
@@ -74,6 +76,7 @@ const (
 // accept admits a connection under the limits and starts its reader.
 func (b *Broker) accept(nc net.Conn, listener string) {
 	c := &conn{b: b, wire: newWire(nc), listener: listener, ended: make(chan struct{})}
+	c.timer = timer{kind: timerConn, conn: c}
 	c.address = keyOf(nc.RemoteAddr())
 	set := b.settings()
 	b.mu.Lock()
@@ -99,17 +102,41 @@ func (b *Broker) accept(nc net.Conn, listener string) {
 	go c.run()
 }
 
-// run reads until the connection ends, then cleans up. Its recover confines a panic to this connection.
+// run serves the connection until its CONNECT is accepted, and then hands it to a goroutine with a fresh, small stack:
+// logging in needs deep calls, waiting does not, and most connections wait most of the time.
 func (c *conn) run() {
-	defer c.b.wg.Done()
-	defer c.cleanup()
+	handed := false
+	defer func() {
+		if !handed {
+			c.cleanup()
+			c.b.wg.Done()
+		}
+	}()
 	defer c.recoverPanic()
 	if err := c.prove(); err != nil {
 		c.abort(err)
 		return
 	}
+	if err := c.wire.ReadEach(c.receiveConnect); err != nil {
+		c.abort(err)
+		return
+	}
+	handed = true
+	go c.serve()
+}
+
+// receiveConnect is receive until the client is connected.
+func (c *conn) receiveConnect(data []byte) (more bool) {
+	return c.receive(data) && (c.phase.Load() != connected || c.over())
+}
+
+// serve reads until the connection ends, then cleans up. Its recover confines a panic to this connection.
+func (c *conn) serve() {
+	defer c.b.wg.Done()
+	defer c.cleanup()
+	defer c.recoverPanic()
 	err := c.wire.ReadEach(c.receive)
-	if err == nil || errors.Is(err, io.EOF) {
+	if err == nil {
 		err = io.EOF
 	}
 	c.abort(err)
@@ -138,10 +165,19 @@ func (c *conn) prove() error {
 // recoverPanic ends the connection whose goroutine panicked, and nothing else.
 func (c *conn) recoverPanic() {
 	if r := recover(); r != nil {
+		defer c.b.recoverPanic("the end of a connection") // its Will is published there
 		c.b.stats.panics.Add(1)
 		c.b.log.Error("panic in a connection; it is closed, the broker goes on",
 			"client", c.clientID, "remote", c.remote(), "panic", r, "stack", string(debug.Stack()))
 		c.disconnect(errPanicked)
+	}
+}
+
+// recoverPanic is deferred where a panic would end the broker; where says what it ends instead.
+func (b *Broker) recoverPanic(where string) {
+	if r := recover(); r != nil {
+		b.stats.panics.Add(1)
+		b.log.Error("panic in "+where+"; the broker goes on", "panic", r, "stack", string(debug.Stack()))
 	}
 }
 
@@ -164,6 +200,10 @@ func (c *conn) receive(data []byte) (more bool) {
 		data = c.partial
 	}
 	n, err := c.packets(w, data)
+	if err == nil && c.phase.Load() == connected && c.out.pending() > 2*c.outLimit {
+		// Deliveries stop long before: these are answers to somebody who does not read them.
+		err = refuse(errSlowConsumer, "", "too many bytes wait for a client that sends and does not read")
+	}
 	if err != nil {
 		c.fail(w, err)
 		return true
@@ -209,6 +249,8 @@ func (c *conn) checkHeader(h mqtt.Header, size int) error {
 		if h.Type != mqtt.TypeConnect {
 			return errNotConnect
 		}
+	}
+	if c.phase.Load() != connected {
 		limit = min(limit, set.MaxConnectPacket)
 	}
 	if size+h.Remaining > limit {
@@ -224,7 +266,9 @@ func (c *conn) keepRest(w *work, rest []byte, fresh bool) {
 		c.partialSince.Store(0)
 		return
 	}
-	c.partial = append(c.partial[:0], rest...)
+	if fresh || len(c.partial) == 0 { // otherwise rest is all that was kept before, already in place
+		c.partial = append(c.partial[:0], rest...)
+	}
 	if fresh || c.partialSince.Load() == 0 {
 		c.partialSince.Store(w.now)
 		if c.phase.Load() == connected {

@@ -36,6 +36,11 @@ func (b *Broker) route(w *work, src source, p *mqtt.Publish, extra *store.Batch)
 			return routed{}, err
 		}
 	}
+	if p.QoS > 0 {
+		if err := b.store.Accepting(); err != nil && d.needsStore(res) {
+			return routed{}, err
+		}
+	}
 	w.prepare(p)
 	if p.Retain {
 		// Memory and disk must agree on which of two publishers came last.
@@ -46,6 +51,12 @@ func (b *Broker) route(w *work, src source, p *mqtt.Publish, extra *store.Batch)
 			return routed{}, err
 		}
 	}
+	finished := false
+	defer func() {
+		if !finished { // a panic: what was offered must not block the sessions that took it
+			d.finish()
+		}
+	}()
 	for i := range res.Targets {
 		if allowed == nil || allowed[i] {
 			d.target(&res.Targets[i])
@@ -54,8 +65,22 @@ func (b *Broker) route(w *work, src source, p *mqtt.Publish, extra *store.Batch)
 	for _, g := range res.Shared {
 		d.shared(g)
 	}
+	finished = true
 	d.finish()
 	return routed{matched: len(res.Targets) > 0 || len(res.Shared) > 0, waits: d.waits}, nil
+}
+
+// needsStore reports whether a message with QoS 1 or 2 would be written to the disk.
+func (d *delivery) needsStore(res *router.Result[*clientSession]) bool {
+	if d.p.Retain || len(res.Shared) > 0 {
+		return true
+	}
+	for i := range res.Targets {
+		if res.Targets[i].QoS > 0 && res.Targets[i].Subscriber.durable.Load() {
+			return true
+		}
+	}
+	return false
 }
 
 // delivery is one message on its way to its receivers.

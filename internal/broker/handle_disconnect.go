@@ -5,8 +5,8 @@ import (
 	"github.com/sealmq/sealmq/mqtt"
 )
 
-// handleDisconnect ends the connection in order: the Will is dropped [MQTT-3.14.4-3], unless the client asks for it
-// with 0x04.
+// handleDisconnect ends the connection in order. Only a normal disconnection drops the Will [MQTT-3.14.4-3]: the other
+// codes either ask for it or say that something went wrong [MQTT-3.1.2-8].
 func (c *conn) handleDisconnect(w *work, h mqtt.Header, body []byte) error {
 	var p mqtt.Disconnect
 	if err := p.Parse(c.version, h.Flags, body); err != nil {
@@ -28,7 +28,7 @@ func (c *conn) handleDisconnect(w *work, h mqtt.Header, body []byte) error {
 		}
 		c.b.changeExpiry(s, min(p.Properties.SessionExpiry, c.b.settings().SessionExpiryMax), batch)
 	}
-	if p.ReasonCode != mqtt.DisconnectWithWill && s.will != nil {
+	if p.ReasonCode == mqtt.NormalDisconnection && s.will != nil {
 		s.dropWill(batch)
 	}
 	s.mu.Unlock()

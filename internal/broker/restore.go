@@ -116,6 +116,8 @@ func (b *Broker) restoreWill(w *work, s *clientSession, id store.SessionID, row 
 	if wl.due == 0 {
 		wl.due = w.now + int64(min(row.Delay, s.expiry))*1e9
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.will = wl
-	b.timers.add(wl.due, timer{kind: timerWill, session: s, epoch: s.epoch})
+	s.schedule(timerWill, wl.due)
 }

@@ -5,9 +5,8 @@ import (
 
 	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/router"
-	"github.com/sealmq/sealmq/topic"
-
 	"github.com/sealmq/sealmq/mqtt"
+	"github.com/sealmq/sealmq/topic"
 )
 
 // denied records a refusal and returns it as an error that tells the client nothing but its class.
@@ -24,37 +23,18 @@ func (b *Broker) refusedPublish(c *conn, name string, err error) {
 	b.log.Warn("publish refused", "topic", name, "client", c.clientID, "remote", c.remote(), "err", err)
 }
 
-// verdictCache remembers for each router result which of its targets may receive the topic: results are shared by all
-// messages of a topic until subscriptions change, and rights hold for one generation of the authorizer.
-type verdictCache struct {
-	mu         sync.RWMutex
-	generation uint64
-	byResult   map[*router.Result[*clientSession]][]bool
-}
-
-// maxVerdicts bounds the cache; when it is full it starts anew.
-const maxVerdicts = 4096
-
 // receivers returns which targets may receive the message, or nil when all may. Reading rights are checked at every
-// delivery, because a filter like # says nothing about the topics it meets.
+// delivery, because a filter like # says nothing about the topics it meets; the answer is kept with the router's result,
+// which lives until subscriptions to the topic change, under the authorizer's generation.
 func (b *Broker) receivers(res *router.Result[*clientSession], name string) []bool {
 	if len(res.Targets) == 0 {
 		return nil
 	}
-	v, gen := &b.verdicts, b.authz.Generation()
-	v.mu.RLock()
-	allowed, ok := v.byResult[res]
-	ok = ok && v.generation == gen
-	v.mu.RUnlock()
+	generation := b.authz.Generation()
+	allowed, ok := res.Verdict(generation)
 	if !ok {
 		allowed = b.decideReceivers(res, name)
-		v.mu.Lock()
-		if v.generation != gen || v.byResult == nil || len(v.byResult) >= maxVerdicts {
-			v.byResult = make(map[*router.Result[*clientSession]][]bool)
-			v.generation = gen
-		}
-		v.byResult[res] = allowed
-		v.mu.Unlock()
+		res.SetVerdict(generation, allowed)
 	}
 	return allowed
 }
@@ -94,7 +74,7 @@ func (d *delivery) mayReceive(s *clientSession, c *conn) bool {
 // wouldRefuse asks every session before the message is given to any: with on_full refuse_publish it goes to all or to
 // none.
 func (d *delivery) wouldRefuse(res *router.Result[*clientSession], allowed []bool) error {
-	size := len(d.p.Payload) + len(d.p.Topic)
+	size := d.message().Size()
 	for i := range res.Targets {
 		t := &res.Targets[i]
 		if min(t.QoS, d.p.QoS) == mqtt.AtMostOnce || allowed != nil && !allowed[i] {

@@ -12,20 +12,26 @@ import (
 type timerKind uint8
 
 const (
-	timerConn   timerKind = iota // look at a connection's deadlines
-	timerExpiry                  // a session may end
+	timerExpiry timerKind = iota // a session may end
 	timerWill                    // a Will may be published
 	timerHeld                    // acknowledgements have waited long enough for a slow subscriber
+	timerConn                    // look at a connection's deadlines
+
+	sessionTimers = int(timerConn) // the kinds a session has
 )
 
-// timer is one entry of the schedule. Entries are never removed: when one is due, its owner is asked whether it still
-// holds.
+// timer is an entry of the schedule, of which an owner has one for each kind: what it waits for may change often and be
+// far away, and must not stay in the schedule, or keep its owner in memory, when it is void.
 type timer struct {
-	due     int64 // Unix nanoseconds
 	kind    timerKind
 	conn    *conn
 	session *clientSession
-	epoch   uint64 // of the session; a client that came back since makes the entry void
+
+	// Under the lock of timers.
+	due   int64  // Unix nanoseconds
+	epoch uint64 // of the session; a client that came back since makes the entry void
+	place int    // in the queue, from 1 on; 0: not in it
+	dead  bool   // the owner has ended: nothing is due any more
 }
 
 // timers is the broker's one schedule.
@@ -35,13 +41,34 @@ type timers struct {
 	wake  chan struct{} // a new first entry
 }
 
-func (t *timers) add(due int64, e timer) {
-	e.due = due
+// set makes e due at the given time, instead of when it was before.
+func (t *timers) set(e *timer, due int64, epoch uint64) {
 	t.mu.Lock()
-	heap.Push(&t.queue, e)
-	first := t.queue[0].due == due
-	t.mu.Unlock()
-	if first {
+	defer t.mu.Unlock()
+	t.put(e, due, epoch)
+}
+
+// advance makes e due no later than at the given time.
+func (t *timers) advance(e *timer, due int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e.place == 0 || due < e.due {
+		t.put(e, due, 0)
+	}
+}
+
+// put is set with the lock held.
+func (t *timers) put(e *timer, due int64, epoch uint64) {
+	if e.dead {
+		return
+	}
+	e.due, e.epoch = due, epoch
+	if e.place == 0 {
+		heap.Push(&t.queue, e)
+	} else {
+		heap.Fix(&t.queue, e.place-1)
+	}
+	if e.place == 1 {
 		select {
 		case t.wake <- struct{}{}:
 		default:
@@ -49,17 +76,45 @@ func (t *timers) add(due int64, e timer) {
 	}
 }
 
+// stop takes e out of the schedule, for ever when its owner has ended.
+func (t *timers) stop(e *timer, dead bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e.dead = e.dead || dead
+	if e.place > 0 {
+		heap.Remove(&t.queue, e.place-1)
+	}
+}
+
 // next takes the first entry if it is due, and otherwise says when the first one will be.
-func (t *timers) next(now int64) (e timer, ok bool, wait time.Duration) {
+func (t *timers) next(now int64) (e *timer, epoch uint64, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.queue) == 0 {
-		return timer{}, false, time.Hour
+		return nil, 0, time.Hour
 	}
 	if due := t.queue[0].due; due > now {
-		return timer{}, false, time.Duration(due - now)
+		return nil, 0, time.Duration(due - now)
 	}
-	return heap.Pop(&t.queue).(timer), true, 0
+	e = heap.Pop(&t.queue).(*timer)
+	return e, e.epoch, 0
+}
+
+// schedule makes something of the session due. mu is held.
+func (s *clientSession) schedule(kind timerKind, due int64) {
+	if s.timers[kind] == nil {
+		s.timers[kind] = &timer{kind: kind, session: s, dead: s.ended}
+	}
+	s.b.timers.set(s.timers[kind], due, s.epoch)
+}
+
+// unschedule takes the session's entries of some kinds out of the schedule. mu is held.
+func (s *clientSession) unschedule(kinds ...timerKind) {
+	for _, k := range kinds {
+		if e := s.timers[k]; e != nil {
+			s.b.timers.stop(e, s.ended)
+		}
+	}
 }
 
 // runTimers serves the schedule until the broker ends.
@@ -67,9 +122,9 @@ func (b *Broker) runTimers() {
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for {
-		e, ok, wait := b.timers.next(b.now())
-		if ok {
-			b.due(e)
+		e, epoch, wait := b.timers.next(b.now())
+		if e != nil {
+			b.due(e, epoch)
 			continue
 		}
 		alarm.Reset(wait)
@@ -82,28 +137,28 @@ func (b *Broker) runTimers() {
 	}
 }
 
-// due handles one entry. Each borrows its own work, because it may lead to deliveries.
-func (b *Broker) due(e timer) {
+// due handles one entry. Each borrows its own work, because it may lead to deliveries. A panic ends this entry only.
+func (b *Broker) due(e *timer, epoch uint64) {
+	defer b.recoverPanic("a timer")
 	switch e.kind {
 	case timerConn:
 		e.conn.checkDeadlines()
 	case timerExpiry:
 		w := b.getWork()
-		b.endIfOffline(w, e.session, e.epoch)
+		b.endIfOffline(w, e.session, epoch)
 		w.release()
 	case timerWill:
-		b.willDue(e)
+		b.willDue(e.session, epoch)
 	case timerHeld:
 		b.heldDue(e.session)
 	}
 }
 
 // willDue publishes a delayed Will unless the client came back.
-func (b *Broker) willDue(e timer) {
-	s := e.session
+func (b *Broker) willDue(s *clientSession, epoch uint64) {
 	s.mu.Lock()
 	wl := s.will
-	due := wl != nil && wl.pending && s.epoch == e.epoch && s.conn == nil
+	due := wl != nil && wl.pending && s.epoch == epoch && s.conn == nil
 	s.mu.Unlock()
 	if due {
 		w := b.getWork()
@@ -120,7 +175,7 @@ func (b *Broker) heldDue(s *clientSession) {
 	defer s.mu.Unlock()
 	s.releaseHeld(w)
 	if len(s.held) > 0 {
-		b.timers.add(s.held[0].deadline, timer{kind: timerHeld, session: s})
+		s.schedule(timerHeld, s.held[0].deadline)
 	}
 }
 
@@ -140,7 +195,7 @@ func (c *conn) scheduleCheck(at int64) {
 			return
 		}
 		if c.checkAt.CompareAndSwap(old, at) {
-			c.b.timers.add(at, timer{kind: timerConn, conn: c})
+			c.b.timers.advance(&c.timer, at)
 			return
 		}
 	}
@@ -181,22 +236,31 @@ func (c *conn) checkDeadlines() {
 	}
 }
 
-// timerQueue is a heap ordered by due time.
-type timerQueue []timer
+// timerQueue is a heap ordered by due time, whose entries know their places.
+type timerQueue []*timer
 
 func (q timerQueue) Len() int           { return len(q) }
 func (q timerQueue) Less(i, j int) bool { return q[i].due < q[j].due }
-func (q timerQueue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+
+func (q timerQueue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i+1, j+1
+}
 
 // Push implements heap.Interface.
-func (q *timerQueue) Push(x any) { *q = append(*q, x.(timer)) }
+func (q *timerQueue) Push(x any) {
+	e := x.(*timer)
+	*q = append(*q, e)
+	e.place = len(*q)
+}
 
 // Pop implements heap.Interface.
 func (q *timerQueue) Pop() any {
 	old := *q
 	e := old[len(old)-1]
-	old[len(old)-1] = timer{}
+	old[len(old)-1] = nil
 	*q = old[:len(old)-1]
+	e.place = 0
 	return e
 }
 
@@ -209,5 +273,5 @@ func (b *Broker) restoreTimers(s *clientSession, row *store.Session, now int64) 
 	if s.expiresAt == 0 { // it was online when the broker stopped: its time begins now
 		s.expiresAt = expiryAt(now, row.Expiry)
 	}
-	b.timers.add(s.expiresAt, timer{kind: timerExpiry, session: s, epoch: s.epoch})
+	s.schedule(timerExpiry, s.expiresAt)
 }

@@ -13,7 +13,9 @@ type Flags struct {
 	Config string   // configuration file, "" for none
 	Data   string   // folder for durable state, "" for the configured one
 	Listen []string // addresses such as mqtt://127.0.0.1:1883; they replace the configured listeners
-	Dev    bool     // for trying: loopback, anonymous, generous limits, nothing kept unless Data is given
+	// Dev is for trying: loopback, anonymous, durable sessions for everybody, and, without Config, generous limits and
+	// nothing kept unless Data is given.
+	Dev bool
 }
 
 // Plan is what serve is going to do.
@@ -66,9 +68,6 @@ storage: {engine: memory}
 // FromFlags makes the plan of serve. The error is a *FlagError for a flag, an *Invalid for the file, or the error of
 // reading it.
 func FromFlags(f Flags) (*Plan, error) {
-	if f.Dev && f.Config != "" {
-		return nil, &FlagError{"--dev", "it brings its own settings and cannot be used with --config or SEALMQ_CONFIG", "leave one of the two out"}
-	}
 	c, d, preset, err := f.base()
 	if err != nil {
 		return nil, err
@@ -78,6 +77,11 @@ func FromFlags(f Flags) (*Plan, error) {
 	}
 	if c, err = conclude(c, d); err != nil {
 		return nil, err
+	}
+	for i := range c.Listeners {
+		if f.Dev && !c.Listeners[i].Loopback() {
+			return nil, &FlagError{"--dev", "the listener " + quote(c.Listeners[i].Name) + " can be reached from other machines", "bind it to loopback, or leave --dev out"}
+		}
 	}
 	if preset != "" {
 		for path := range c.origins {
@@ -98,7 +102,7 @@ func FromFlags(f Flags) (*Plan, error) {
 // base decodes what the flags are applied to. preset is the origin of all values when that is no file.
 func (f *Flags) base() (c *Config, d *decoder, preset string, err error) {
 	switch {
-	case f.Dev:
+	case f.Dev && f.Config == "":
 		c, d = decode("", []byte(devPreset))
 		return c, d, "--dev", nil
 	case f.Config == "":
@@ -117,7 +121,7 @@ func (f *Flags) base() (c *Config, d *decoder, preset string, err error) {
 func (f *Flags) override(c *Config, d *decoder) error {
 	if f.Data != "" {
 		switch {
-		case f.Dev:
+		case f.Dev && f.Config == "":
 			c.Storage.Engine = EngineDisk
 		case c.Storage.Engine == EngineMemory:
 			return &FlagError{"--data " + f.Data, "it has no effect, because storage.engine is memory", "remove the flag"}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,18 +20,19 @@ import (
 	"github.com/sealmq/sealmq/internal/config"
 	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/store/memstore"
+	"github.com/sealmq/sealmq/internal/store/pebblestore"
 	"github.com/sealmq/sealmq/internal/transport"
 )
 
 // Node is a running broker with its listeners.
 type Node struct {
-	broker    *broker.Broker
-	listeners []listener
-	log       *slog.Logger
-	rules     rules
-	serving   sync.WaitGroup
-	failed    chan error
-	closeAll  func() error
+	broker     *broker.Broker
+	listeners  []listener
+	log        *slog.Logger
+	rules      rules
+	serving    sync.WaitGroup
+	failed     chan error
+	closeStore func() error
 }
 
 type listener struct {
@@ -41,8 +44,11 @@ type listener struct {
 func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version string) (*Node, error) {
 	n := &Node{log: log, failed: make(chan error, 1)}
 	n.rules.load(plan.Config)
-	store := memstore.New(memstore.Options{OnGroup: func() { n.broker.GroupDone() }})
-	n.closeAll = store.Close
+	store, err := n.openStore(plan.Config)
+	if err != nil {
+		return nil, err
+	}
+	n.closeStore = store.Close
 	n.broker = broker.New(broker.Options{
 		Settings: settings(plan), Store: store, Reader: store, Authenticator: authn.Open{Anonymous: plan.Config.Auth.Anonymous},
 		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version,
@@ -67,6 +73,41 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	}
 	return n, nil
 }
+
+// engine is a store with both of its sides.
+type engine interface {
+	broker.Store
+	broker.StoreReader
+	Close() error
+}
+
+// storeFolder is where the disk store lives within node.data_dir.
+const storeFolder = "store"
+
+func (n *Node) openStore(c *config.Config) (engine, error) {
+	groupDone := func() { n.broker.GroupDone() }
+	if c.Storage.Engine == config.EngineMemory {
+		return memstore.New(memstore.Options{OnGroup: groupDone}), nil
+	}
+	if err := os.MkdirAll(c.Node.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if c.Storage.AckBeforeSync {
+		n.log.Warn("storage.ack_before_sync: a power failure loses what was acknowledged in the last second")
+	}
+	return pebblestore.Open(filepath.Join(c.Node.DataDir, storeFolder), pebblestore.Options{
+		Logger: n.log, OnGroup: groupDone, AckBeforeSync: c.Storage.AckBeforeSync, Fatal: n.storeFatal,
+	})
+}
+
+// storeFatal ends the process: what was written may not be on the disk, and going on would acknowledge more of it.
+func (n *Node) storeFatal(err error) {
+	n.log.Error("the disk can no longer be trusted, the broker stops; nothing that was not on disk was acknowledged", "err", err)
+	os.Exit(exitStoreFailed)
+}
+
+// exitStoreFailed is the process's exit code after storeFatal.
+const exitStoreFailed = 1
 
 func (n *Node) listen(ctx context.Context, list []config.Listener) error {
 	for i := range list {
@@ -111,7 +152,7 @@ func (n *Node) Reload(plan *config.Plan) {
 func (n *Node) Stop(ctx context.Context) error {
 	err := n.broker.Shutdown(ctx)
 	n.serving.Wait()
-	return errors.Join(err, n.closeAll())
+	return errors.Join(err, n.closeStore())
 }
 
 // rules is the broker's authorizer, replaced as a whole at a reload.

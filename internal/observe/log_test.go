@@ -65,8 +65,11 @@ func TestTerminalLines(t *testing.T) {
 	}{
 		"plain":    {false, slog.LevelInfo, "listening", []slog.Attr{slog.String("on", "127.0.0.1:1883"), slog.Int("n", 2)}, "02:04:05Z INFO  listening on=127.0.0.1:1883 n=2\n"},
 		"coloured": {true, slog.LevelError, "stopped", nil, "02:04:05Z \x1b[31mERROR\x1b[0m stopped\n"},
-		"forged line": {false, slog.LevelWarn, "refused\n02:04:05Z INFO  fine", []slog.Attr{slog.String("client", "a\nb c\x1b[2J")},
-			`02:04:05Z WARN  refused\n02:04:05Z INFO  fine client="a\nb c\x1b[2J"` + "\n"},
+		"forged line": {
+			false, slog.LevelWarn, "refused\n02:04:05Z INFO  fine",
+			[]slog.Attr{slog.String("client", "a\nb c\x1b[2J")},
+			`02:04:05Z WARN  refused\n02:04:05Z INFO  fine client="a\nb c\x1b[2J"` + "\n",
+		},
 		"reordering": {false, slog.LevelWarn, "x", []slog.Attr{slog.String("client", "a\u202eb")}, "02:04:05Z WARN  x client=\"a\\u202eb\"\n"},
 		"empty":      {false, slog.LevelDebug + 1, "x", []slog.Attr{slog.String("a", ""), slog.Any("err", errors.New("a=b"))}, "02:04:05Z DEBUG+1 x a=\"\" err=\"a=b\"\n"},
 		"secret":     {false, slog.LevelInfo, "x", []slog.Attr{slog.Any("key", secret{})}, "02:04:05Z INFO  x key=(secret)\n"},

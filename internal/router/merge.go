@@ -32,7 +32,7 @@ type linked[S comparable] struct {
 }
 
 // merge builds the Result of the entries in w.found, and counts what memory it takes.
-func (w *scratch[S]) merge() (r Result[S], bytes int64) {
+func (w *scratch[S]) merge(r *Result[S]) (bytes int64) {
 	total := 0
 	for _, e := range w.found {
 		e.groups.each(func(chunk []groupRef[S]) {
@@ -48,15 +48,15 @@ func (w *scratch[S]) merge() (r Result[S], bytes int64) {
 	bytes = int64(len(r.Shared)) * int64(unsafe.Sizeof(r.Shared[0]))
 	switch len(w.plain) {
 	case 0:
-		return r, bytes
+		return bytes
 	case 1:
 		r.Targets = w.plain[0].targets()
-		return r, bytes + int64(len(r.Targets))*int64(unsafe.Sizeof(Target[S]{})+unsafe.Sizeof(uint32(0)))
+		return bytes + int64(len(r.Targets))*int64(unsafe.Sizeof(Target[S]{})+unsafe.Sizeof(uint32(0)))
 	}
 	w.link(total)
 	var more int64
 	r.Targets, more = w.targets()
-	return r, bytes + more
+	return bytes + more
 }
 
 // reset forgets everything the scratch memory refers to.

@@ -1,6 +1,10 @@
 package router
 
-import "github.com/sealmq/sealmq/mqtt"
+import (
+	"sync/atomic"
+
+	"github.com/sealmq/sealmq/mqtt"
+)
 
 // Result is who matches a topic. It is immutable and may be shared by any number of goroutines; nobody may change what
 // its slices hold.
@@ -9,6 +13,29 @@ type Result[S comparable] struct {
 	Targets []Target[S]
 	// Shared has each matching shared subscription; one member of each gets the message, MQTT 5 §4.8.2.
 	Shared []*Group[S]
+
+	verdict atomic.Pointer[verdict]
+}
+
+// verdict is what the router's user decided about the Targets.
+type verdict struct {
+	generation uint64
+	allowed    []bool
+}
+
+// Verdict returns what SetVerdict has kept under the same generation. The slice must not be changed.
+func (r *Result[S]) Verdict(generation uint64) (allowed []bool, ok bool) {
+	v := r.verdict.Load()
+	if v == nil || v.generation != generation {
+		return nil, false
+	}
+	return v.allowed, true
+}
+
+// SetVerdict keeps which of the Targets may receive the topic (nil: all) with the Result, for as long as the user's
+// generation lasts. It is safe for concurrent use; the last caller wins.
+func (r *Result[S]) SetVerdict(generation uint64, allowed []bool) {
+	r.verdict.Store(&verdict{generation, allowed})
 }
 
 // Target is one subscriber with the options of all its matching plain filters merged, so that it gets one copy of the

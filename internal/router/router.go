@@ -139,7 +139,7 @@ func (r *Router[S]) match(h uint64, name string) *Result[S] {
 		w.found = append(w.found, e)
 	}
 	r.wild.match(name, &w.walk)
-	c.result, c.bytes = w.merge()
+	c.bytes = w.merge(&c.result)
 	w.reset()
 	if cap(w.subs) <= scratchMax {
 		r.memory.Put(w)

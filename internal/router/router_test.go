@@ -48,8 +48,7 @@ func (m model) want(name string) map[string]any {
 		t.QoS, t.RetainAsPublished, t.SubscriptionIDs = widen(o, t.QoS, t.RetainAsPublished, t.SubscriptionIDs)
 		if !o.NoLocal {
 			t.Local.None = false
-			t.Local.QoS, t.Local.RetainAsPublished, t.Local.SubscriptionIDs =
-				widen(o, t.Local.QoS, t.Local.RetainAsPublished, t.Local.SubscriptionIDs)
+			t.Local.QoS, t.Local.RetainAsPublished, t.Local.SubscriptionIDs = widen(o, t.Local.QoS, t.Local.RetainAsPublished, t.Local.SubscriptionIDs)
 		}
 		targets[k.who] = t
 	}
@@ -268,8 +267,10 @@ func TestMergeOverlapping(t *testing.T) {
 	r.Subscribe("", "#", "s", Options{QoS: 2, NoLocal: true, SubscriptionID: 3})
 	r.Subscribe("", "a/#", "quiet", Options{NoLocal: true})
 	want := map[string]Target[string]{
-		"s": {Subscriber: "s", QoS: 2, RetainAsPublished: true, SubscriptionIDs: []uint32{3, 9},
-			Local: &Local{QoS: 0, RetainAsPublished: true, SubscriptionIDs: []uint32{3}}},
+		"s": {
+			Subscriber: "s", QoS: 2, RetainAsPublished: true, SubscriptionIDs: []uint32{3, 9},
+			Local: &Local{QoS: 0, RetainAsPublished: true, SubscriptionIDs: []uint32{3}},
+		},
 		"quiet": {Subscriber: "quiet", Local: &Local{None: true}},
 	}
 	have := map[string]Target[string]{}

@@ -122,8 +122,9 @@ func (op *Op) checkOfSession() string {
 			return "metadata too long"
 		}
 	case PutSubscription:
-		if op.Subscription == nil || op.Subscription.Filter == "" || op.Subscription.QoS > mqtt.ExactlyOnce {
-			return "subscription, its filter or its QoS is missing"
+		if op.Subscription == nil || op.Subscription.Filter == "" || op.Subscription.QoS > mqtt.ExactlyOnce ||
+			op.Subscription.RetainHandling > 2 {
+			return "subscription, its filter or a valid option is missing"
 		}
 		if len(op.Subscription.Filter) > MaxKey {
 			return "filter too long"

@@ -5,11 +5,12 @@
 // # Rules
 //
 // A session exists from PutSession to DeleteSession. Its queue, in-flight, inbound and subscription rows are seen only
-// while it exists, and what is left of a session that does not exist is removed in the background or at the next open.
-// A Will is independent of PutSession, so that the Will of a session that ends with its connection can be stored.
+// while it exists, so PutSession comes first. What is left of a session that does not exist is removed in the
+// background or at the next open. A Will is independent of PutSession, so that the Will of a session that ends with its
+// connection can be stored.
 //
 // A body lives while a queue row points to it. The last DeleteQueue of a shared body removes it, and so does the end of
-// the sessions that wait for it. A body without any queue row is removed at the next open.
+// the sessions that wait for it. A body without any queue row may be removed at any later open.
 //
 // A queue row is put once. To move a row with Sole to another session, put it there and delete it here with
 // Pointer.Sole false in one batch: then the body stays.

@@ -3,7 +3,9 @@
 package memstore
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/sealmq/sealmq/internal/message"
@@ -148,12 +150,32 @@ func (s *Store) Accepting() error {
 	return nil
 }
 
-// Sessions yields every session, ascending by number. yield must not call back into the store.
+// Sessions yields every session, ascending by number. yield may read and commit.
 func (s *Store) Sessions(yield func(store.SessionRow) error) error {
+	return each(s, s.state.sessions, func(id store.SessionID, ses *session) func() error {
+		row := ses.row(id)
+		return func() error { return yield(row) }
+	})
+}
+
+// each walks a map of the state in key order. It asks show for each entry under the lock, and runs what show returns
+// without it. Entries that come or go meanwhile may be missed or shown.
+func each[K cmp.Ordered, V any](s *Store, m map[K]V, show func(K, V) func() error) error {
 	s.stateMu.RLock()
-	defer s.stateMu.RUnlock()
-	for _, id := range sortedKeys(s.state.sessions) {
-		if err := yield(s.state.sessions[id].row(id)); err != nil {
+	keys := sortedKeys(m)
+	s.stateMu.RUnlock()
+	for _, key := range keys {
+		s.stateMu.RLock()
+		v, ok := m[key]
+		var run func() error
+		if ok {
+			run = show(key, v)
+		}
+		s.stateMu.RUnlock()
+		if !ok {
+			continue
+		}
+		if err := run(); err != nil {
 			return err
 		}
 	}
@@ -182,35 +204,25 @@ func (s *Store) Body(id store.BodyID) (*message.Message, error) {
 	return m, nil
 }
 
-// Retained yields every retained message, ascending by topic. yield must not call back into the store.
+// Retained yields every retained message, ascending by topic. yield may read and commit.
 func (s *Store) Retained(yield func(*message.Message) error) error {
-	s.stateMu.RLock()
-	defer s.stateMu.RUnlock()
-	for _, topic := range sortedKeys(s.state.retained) {
-		if err := yield(s.state.retained[topic]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return each(s, s.state.retained, func(_ string, m *message.Message) func() error {
+		return func() error { return yield(m) }
+	})
 }
 
-// Wills yields every stored Will, ascending by session. yield must not call back into the store.
+// Wills yields every stored Will, ascending by session. yield may read and commit.
 func (s *Store) Wills(yield func(store.SessionID, store.Will) error) error {
-	s.stateMu.RLock()
-	defer s.stateMu.RUnlock()
-	for _, id := range sortedKeys(s.state.wills) {
-		if err := yield(id, *s.state.wills[id]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return each(s, s.state.wills, func(id store.SessionID, w *store.Will) func() error {
+		return func() error { return yield(id, *w) }
+	})
 }
 
 // Meta returns a metadata value, nil when it is absent. The caller may keep and change it.
 func (s *Store) Meta(key string) ([]byte, error) {
 	s.stateMu.RLock()
 	defer s.stateMu.RUnlock()
-	return append([]byte(nil), s.state.meta[key]...), nil
+	return slices.Clone(s.state.meta[key]), nil
 }
 
 // Counters returns the highest numbers that any batch has used, deleted ones included.

@@ -68,7 +68,7 @@ func (st *state) apply(b *store.Batch) {
 		case store.DeleteWill:
 			delete(st.wills, op.Session)
 		case store.PutMeta:
-			st.meta[op.Key] = slices.Clone(op.Value)
+			st.meta[op.Key] = append([]byte{}, op.Value...)
 		case store.PutSession:
 			ses := st.sessions[op.Session]
 			if ses == nil {

@@ -1,0 +1,33 @@
+# The one list of tasks: people and .ci/run call these names.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+GO ?= go
+TOOL := $(GO) tool -modfile=tools/go.mod
+FUZZTIME ?= 60s
+export SEALMQ_BIN := $(CURDIR)/bin/sealmq
+
+.PHONY: build check test race fuzz fuzz-short cross static conformance conformance-update interop suites
+
+build: ; CGO_ENABLED=0 $(GO) build -trimpath -o $(SEALMQ_BIN) ./cmd/sealmq
+
+check: ## formatting, vet, staticcheck, module files
+	test -z "$$($(TOOL) gofumpt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
+	$(GO) vet -tags interop ./test/interop/
+	$(TOOL) staticcheck ./...
+	$(GO) mod tidy -diff
+	cd tools && $(GO) mod tidy -diff
+
+test: ; $(GO) test -shuffle on $(ARGS) ./...
+race: ; $(GO) test -race -shuffle on $(ARGS) ./...
+
+fuzz: ; .ci/fuzz $(FUZZTIME)
+fuzz-short: ; .ci/fuzz 5s
+cross: ; .ci/cross
+static: ; .ci/static
+
+conformance: ; $(GO) test -count 1 ./internal/conformance/
+conformance-update: ; $(GO) test -count 1 ./internal/conformance/ -update
+
+interop: build ; $(GO) test -count 1 -tags interop $(ARGS) ./test/interop/
+suites: build ; test/interop/suites/run

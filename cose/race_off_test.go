@@ -1,0 +1,5 @@
+//go:build !race
+
+package cose
+
+const raceEnabled = false

@@ -1,0 +1,5 @@
+//go:build !race
+
+package psktls
+
+const raceEnabled = false
