@@ -33,7 +33,9 @@ func TestReadEachSeesTheEnd(t *testing.T) {
 		}
 		_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
 		var got []byte
-		wire, ok := nc.(interface{ ReadEach(f func(b []byte) bool) error })
+		wire, ok := nc.(interface {
+			ReadEach(f func(b []byte) bool) error
+		})
 		if !ok {
 			t.Fatalf("%T has no ReadEach", nc)
 		}

@@ -55,7 +55,7 @@ func TestNothingAfterDisconnect(t *testing.T) {
 			}
 		}
 	}()
-	for range 30 {
+	for range 10 {
 		c := s.connect(t, mqtt.V5, "c", expiring(100))
 		c.send(&mqtt.Subscribe{PacketID: 1, Subscriptions: []mqtt.Subscription{{Filter: "a"}, {Filter: "+"}}})
 		for n := range mqtt.PacketID(2) { // their PUBACK may wait for the store
@@ -118,4 +118,25 @@ func TestNothingExtra(t *testing.T) {
 			c.closed()
 		})
 	}
+}
+
+// TestNoRoom: in 3.1.1, which has no way to say that there is no room for a message, the connection is closed, so that the
+// message is sent again later; version 5 says it.
+func TestNoRoom(t *testing.T) {
+	conformance.Covers(t, "MQTT311-4.8.0-2", "MQTT-3.4.2-1")
+	both(t, func(t *testing.T, s *server, v mqtt.Version) {
+		c := s.connect(t, v, "c")
+		for n := range settings().RetainedMessages {
+			c.publish(numbered("r/n", n), "x", 1, retained)
+		}
+		c.send(&mqtt.Publish{Topic: "r/more", Payload: []byte("x"), QoS: 1, PacketID: 1, Retain: true})
+		if v == mqtt.V311 {
+			c.closed()
+			return
+		}
+		if a := expect[*mqtt.Puback](c); a.ReasonCode != mqtt.QuotaExceeded {
+			t.Errorf("%s", a.ReasonCode)
+		}
+		c.quiet()
+	})
 }

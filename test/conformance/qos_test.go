@@ -186,6 +186,7 @@ func TestReasonCodesOfClients(t *testing.T) {
 
 // TestOrder: messages and acknowledgements keep the order of receipt, over several topics and sessions.
 func TestOrder(t *testing.T) {
+	conformance.Covers(t, "MQTT-4.2-1", "MQTT311-7.1.1-1")
 	conformance.Covers(t, "MQTT-4.6.0-5", "MQTT-4.6.0-6", "MQTT-4.5.0-1")
 	conformance.Covers(t, "MQTT311-4.6.0-2", "MQTT311-4.6.0-3", "MQTT311-4.6.0-5", "MQTT311-4.6.0-6", "MQTT311-4.5.0-1")
 	both(t, func(t *testing.T, s *server, v mqtt.Version) {
