@@ -100,7 +100,7 @@ func (c *conn) continueLogin(w *work, p *mqtt.Connect, v identity.Verdict) error
 		return c.admit(w, p, v)
 	case identity.Continued:
 		c.next = v.Next
-		c.method = p.Properties.AuthMethod
+		c.clientID, c.method = c.connect.ClientID, c.connect.Properties.AuthMethod // p aliases the read buffer
 		c.phase.Store(awaitAuth)
 		c.sendAuth(w, mqtt.ContinueAuthentication, v.Data)
 		return nil
