@@ -41,6 +41,7 @@ type Broker struct {
 	stats    stats
 	flusher  flusher
 	owners   owners
+	recheck  recheck
 
 	retainLocks stripes // one topic's Retained Message is changed by one goroutine at a time
 

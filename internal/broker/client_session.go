@@ -183,6 +183,9 @@ func (s *clientSession) fetch(from store.Ord, limit int) {
 		entries, last, err := s.b.readQueue(s.id, from, limit)
 		if err != nil {
 			s.b.storeFailed(err)
+			if c := s.online.Load(); c != nil {
+				c.disconnect(errPanicked) // the next connection tries again
+			}
 			return
 		}
 		w := s.b.getWork()
