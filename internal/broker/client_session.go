@@ -103,15 +103,15 @@ func (s *clientSession) send(w *work, fx *session.Effects) (room bool) {
 	if c == nil || !c.out.lock() {
 		return false
 	}
-	var tooLarge []mqtt.PacketID
-	for i := range fx.Send {
+	for i := 0; i < len(fx.Send); i++ { // a discarded message may add a PUBREL
 		p := &fx.Send[i]
 		if p.Kind == session.SendPubrel {
 			c.out.buf = appendAck(c.out.buf, c.version, mqtt.TypePubrel, p.PacketID, p.Code, "", c.problemInfo)
 			continue
 		}
 		if !c.appendEntry(w, p) {
-			tooLarge = append(tooLarge, p.PacketID)
+			s.b.stats.dropped.Add(1)
+			s.state.Step(session.Event{Kind: session.Discard, PacketID: p.PacketID}, w.now, fx)
 		}
 	}
 	limit := s.b.settings().OutBuffer / 2
@@ -122,10 +122,6 @@ func (s *clientSession) send(w *work, fx *session.Effects) (room bool) {
 	if full {
 		s.state.Step(session.Event{Kind: session.Pause}, w.now, &session.Effects{})
 		c.wantsRoom.Store(true)
-	}
-	for _, pid := range tooLarge {
-		s.b.stats.dropped.Add(1)
-		s.state.Step(session.Event{Kind: session.Discard, PacketID: pid}, w.now, fx)
 	}
 	return !full
 }
@@ -172,19 +168,32 @@ func (s *clientSession) commit(fx *session.Effects) {
 // fetch reads queue rows in the background and hands them to the state machine.
 func (s *clientSession) fetch(from store.Ord, limit int) {
 	s.b.wg.Go(func() {
-		entries, last, err := s.b.readQueue(s.id, from, limit)
-		if err != nil {
-			s.b.storeFailed(err)
-			return
+		var entries []session.Entry
+		var last bool
+		err := s.b.settle()
+		if err == nil {
+			entries, last, err = s.b.readQueue(s.id, from, limit)
 		}
 		w := s.b.getWork()
 		defer w.release()
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if !s.ended {
-			s.step(w, session.Event{Kind: session.Fetched, Rows: entries, Last: last})
+		if s.ended {
+			return // its rows are gone, perhaps in the middle of the read
 		}
+		if err != nil {
+			s.b.storeFailed(err)
+			entries, last = nil, false
+		}
+		s.step(w, session.Event{Kind: session.Fetched, Rows: entries, Last: last})
 	})
+}
+
+// settle waits until what was committed before can be read. It must not be called from done.
+func (b *Broker) settle() error {
+	result := make(chan error, 1)
+	b.store.Commit(new(store.Batch), func(err error) { result <- err })
+	return <-result
 }
 
 // readQueue reads a page of a session's queue with the bodies.
