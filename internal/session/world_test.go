@@ -394,6 +394,8 @@ func (w *world) check() {
 		w.fatalf("quota %d and %d counted, Receive Maximum %d", s.quota, counted, w.quota)
 	case r.head < s.sent && r.at(r.head).state == done:
 		w.fatalf("the oldest entry is finished and still there")
+	case s.attached && !s.paused && s.quota > 0 && s.sent < r.tail && r.at(s.sent).Ready:
+		w.fatalf("a message could be sent and waits")
 	case s.Inbound() != len(w.inbound):
 		w.fatalf("%d identifiers inbound, want %d", s.Inbound(), len(w.inbound))
 	}
