@@ -246,7 +246,12 @@ func (b *Broker) takeFromGroup(w *work, queue *clientSession) ([]session.Entry, 
 	if len(entries) > 0 || !more {
 		return entries, batch
 	}
-	rows, last, err := b.readQueue(queue.id, from, drainStep)
+	err := b.settle()
+	var rows []session.Entry
+	var last bool
+	if err == nil {
+		rows, last, err = b.readQueue(queue.id, from, drainStep)
+	}
 	if err != nil {
 		b.storeFailed(err)
 		return nil, batch
