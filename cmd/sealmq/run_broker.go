@@ -59,6 +59,7 @@ func (a *app) announce(n *node.Node, plan *config.Plan) {
 	writef(a.stderr, "\nTry it from two other terminals:\n")
 	writef(a.stderr, "  sealmq sub -h %s -p %s -t 'test/#' -v\n", host, port)
 	writef(a.stderr, "  sealmq pub -h %s -p %s -t test/hello -m 'hello'\n", host, port)
+	writef(a.stderr, "  sealmq status --data %s\n", oneLine(n.ControlDir()))
 	writef(a.stderr, "mosquitto_sub and mosquitto_pub take the same letters. Stop the broker with Ctrl-C.\n\n")
 }
 
