@@ -103,6 +103,7 @@ var layout = []Package{
 	{Dir: "internal/control", Layer: Adapter, May: []string{"topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, Planned: true},
+	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/identity", "topic"}},
 
 	{
 		Dir: "internal/node", Layer: Wiring,

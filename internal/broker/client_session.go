@@ -28,9 +28,8 @@ type clientSession struct {
 	durable atomic.Bool
 	shared  atomic.Int32
 
-	// subsMu is held while a subscription changes, so that subs and the router agree whatever a take-over or the end of
-	// the session does meanwhile. It is taken before mu.
-	subsMu sync.Mutex
+	// subscribing is held, before mu, while subs and the router are changed alike.
+	subscribing sync.Mutex
 
 	mu         sync.Mutex
 	principal  *identity.Principal
@@ -119,18 +118,21 @@ func (s *clientSession) send(w *work, fx *session.Effects) (room bool) {
 			tooLarge = append(tooLarge, p.PacketID)
 		}
 	}
-	limit := s.b.settings().OutBuffer / 2
-	full := c.out.size() > limit
+	full := c.out.size() > s.b.settings().OutBuffer/2
+	if full {
+		// Said while the buffer cannot drain: whoever drains it finds it, and then waits for mu.
+		c.wantsRoom.Store(true)
+	}
 	if c.out.unlock() {
 		w.touch(c)
 	}
 	if full {
 		s.state.Step(session.Event{Kind: session.Pause}, w.now, &session.Effects{})
-		c.wantsRoom.Store(true)
 	}
 	for _, pid := range tooLarge {
 		s.b.stats.dropped.Add(1)
 		s.state.Step(session.Event{Kind: session.Discard, PacketID: pid}, w.now, fx)
+		fx.More = true // it gave its quota back
 	}
 	return !full
 }
