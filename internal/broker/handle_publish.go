@@ -19,7 +19,7 @@ func (c *conn) handlePublish(w *work, h mqtt.Header, body []byte, size int) erro
 		return refuse(errProtocol, "MQTT-3.3.4-6", "subscription identifier from a client")
 	}
 	c.b.stats.received(p.QoS, len(p.Payload))
-	if err := c.rate.allow(c, w.now, len(p.Payload)); err != nil {
+	if err := c.rate.allow(c, w, size); err != nil {
 		return err
 	}
 	if err := c.resolveAlias(p); err != nil {
@@ -29,9 +29,7 @@ func (c *conn) handlePublish(w *work, h mqtt.Header, body []byte, size int) erro
 	if topic.Levels(p.Topic) > set.TopicLevels {
 		return refuse(errTooDeep, "", "publish")
 	}
-	if limit := set.MessageExpiryMax; limit != neverExpires && (!p.Properties.Has(mqtt.PropMessageExpiry) || p.Properties.MessageExpiry > limit) {
-		p.Properties.SetMessageExpiry(limit)
-	}
+	set.capExpiry(&p.Properties)
 	switch p.QoS {
 	case mqtt.AtMostOnce:
 		return c.publishQoS0(w, p)
@@ -39,6 +37,13 @@ func (c *conn) handlePublish(w *work, h mqtt.Header, body []byte, size int) erro
 		return c.publishQoS1(w, p, size)
 	default:
 		return c.publishQoS2(w, p, size)
+	}
+}
+
+// capExpiry shortens a Message Expiry Interval that is longer than is allowed, or missing.
+func (set *Settings) capExpiry(p *mqtt.Properties) {
+	if limit := set.MessageExpiryMax; limit != neverExpires && (!p.Has(mqtt.PropMessageExpiry) || p.MessageExpiry > limit) {
+		p.SetMessageExpiry(limit)
 	}
 }
 
