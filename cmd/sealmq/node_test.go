@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -18,14 +20,23 @@ type nodeKey struct{}
 
 // scriptNode is the script command node. "node DIR" starts a broker with its state in DIR and puts its port into $PORT;
 // "node" one that keeps nothing, whose control folder goes into $CONTROL. "node stop" stops it, "node await CLIENT"
-// waits until a client is connected.
+// waits until a client is connected, "node damage DIR" tears the tables of a stopped broker.
 func scriptNode(ts *testscript.TestScript, neg bool, args []string) {
 	running, _ := ts.Value(nodeKey{}).(*scripted)
 	switch {
 	case neg || running == nil:
-		ts.Fatalf("usage: node [DIR | stop | await CLIENT]")
+		ts.Fatalf("usage: node [DIR | stop | await CLIENT | damage DIR]")
 	case len(args) == 1 && args[0] == "stop":
 		running.stop(ts)
+	case len(args) == 2 && args[0] == "damage":
+		tables, err := filepath.Glob(filepath.Join(ts.MkAbs(args[1]), "store", "*.sst"))
+		ts.Check(err)
+		if len(tables) == 0 {
+			ts.Fatalf("no tables in %s", args[1])
+		}
+		for _, t := range tables {
+			ts.Check(os.Truncate(t, 100))
+		}
 	case len(args) == 2 && args[0] == "await":
 		running.await(ts, args[1])
 	default:

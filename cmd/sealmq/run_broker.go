@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/control"
 	"github.com/sealmq/sealmq/internal/node"
+	"github.com/sealmq/sealmq/internal/store"
 	"github.com/sealmq/sealmq/internal/transport"
 )
 
@@ -85,5 +87,17 @@ func startError(err error) error {
 	if errors.As(err, &busy) {
 		return &failure{exitFailed, fmt.Sprintf("cannot listen on %v", busy.Address), busy.Why(), busy.Hint(), err}
 	}
-	return &failure{exitFailed, "cannot start the broker", err.Error(), "", err}
+	f := &failure{exitFailed, "cannot start the broker", err.Error(), "", err}
+	var (
+		damaged *store.CorruptError
+		used    *store.InUseError
+		answers *control.InUseError
+	)
+	switch {
+	case errors.As(err, &damaged):
+		f.hint = "nothing was changed; sealmq restore BACKUP --data DIR makes a new data folder"
+	case errors.As(err, &used) || errors.As(err, &answers):
+		f.hint = "stop that broker first, or give this one another folder with --data DIR"
+	}
+	return f
 }
