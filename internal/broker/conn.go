@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -204,6 +205,11 @@ func (c *conn) receive(data []byte) (more bool) {
 	if c.over() {
 		c.discard += len(data)
 		return c.discard < lingerBytes
+	}
+	if data[0]>>4 == byte(mqtt.TypePublish) {
+		// Sockets that become readable together wake their readers in no particular order. Letting the others go first
+		// keeps a SUBSCRIBE ahead of a PUBLISH that another client has sent after it.
+		runtime.Gosched()
 	}
 	w := c.b.getWork()
 	defer w.release()

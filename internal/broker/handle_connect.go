@@ -25,16 +25,22 @@ func (c *conn) handleConnect(w *work, h mqtt.Header, body []byte) error {
 	if c.version >= mqtt.V5 && !h.Minimal {
 		return &mqtt.Error{Code: mqtt.MalformedPacket, Clause: "MQTT-1.5.5-1"}
 	}
-	c.clientID = p.ClientID
+	c.clientID = cloneString(p.ClientID) // logs need it after the read buffer has other clients' bytes
 	c.problemInfo = !p.Properties.Has(mqtt.PropRequestProblemInfo) || p.Properties.RequestProblemInfo == 1
 	if err := c.checkConnect(p); err != nil {
 		return err
+	}
+	if p.Properties.Has(mqtt.PropAuthMethod) {
+		p = p.Clone() // an exchange of several packets needs it after the read buffer is gone
 	}
 	ctx, cancel := context.WithTimeout(c.b.ctx, c.b.settings().ConnectTimeout)
 	defer cancel()
 	verdict := c.b.authn.Authenticate(ctx, &c.evidence, credentialsOf(p))
 	if verdict.Outcome == identity.Continued {
-		c.connect = p.Clone()
+		if c.version < mqtt.V5 || !p.Properties.Has(mqtt.PropAuthMethod) {
+			return refuse(errNotAuthorized, "", "the authenticator wants an exchange the client did not ask for")
+		}
+		c.connect = p
 	}
 	return c.continueLogin(w, p, verdict)
 }
@@ -93,7 +99,7 @@ func (c *conn) continueLogin(w *work, p *mqtt.Connect, v identity.Verdict) error
 		return c.admit(w, p, v)
 	case identity.Continued:
 		c.next = v.Next
-		c.method = p.Properties.AuthMethod
+		c.clientID, c.method = c.connect.ClientID, c.connect.Properties.AuthMethod // p aliases the read buffer
 		c.phase.Store(awaitAuth)
 		c.sendAuth(w, mqtt.ContinueAuthentication, v.Data)
 		return nil
@@ -113,8 +119,6 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 	assigned := p.ClientID == ""
 	if assigned {
 		c.clientID = newClientID() // [MQTT-3.1.3-6] [MQTT-3.1.3-7]
-	} else {
-		c.clientID = cloneString(p.ClientID)
 	}
 	if d := b.authz.Authorize(c.principal, c.clientID, identity.Connect, ""); !d.Allowed {
 		return b.denied(c, identity.Connect, "", d)

@@ -29,7 +29,9 @@ func (c *conn) handlePublish(w *work, h mqtt.Header, body []byte, size int) erro
 	if topic.Levels(p.Topic) > set.TopicLevels {
 		return refuse(errTooDeep, "", "publish")
 	}
-	set.capExpiry(&p.Properties)
+	if limit := set.MessageExpiryMax; limit != neverExpires && (!p.Properties.Has(mqtt.PropMessageExpiry) || p.Properties.MessageExpiry > limit) {
+		p.Properties.SetMessageExpiry(limit)
+	}
 	switch p.QoS {
 	case mqtt.AtMostOnce:
 		return c.publishQoS0(w, p)
@@ -37,13 +39,6 @@ func (c *conn) handlePublish(w *work, h mqtt.Header, body []byte, size int) erro
 		return c.publishQoS1(w, p, size)
 	default:
 		return c.publishQoS2(w, p, size)
-	}
-}
-
-// capExpiry shortens a Message Expiry Interval that is longer than is allowed, or missing.
-func (set *Settings) capExpiry(p *mqtt.Properties) {
-	if limit := set.MessageExpiryMax; limit != neverExpires && (!p.Has(mqtt.PropMessageExpiry) || p.MessageExpiry > limit) {
-		p.SetMessageExpiry(limit)
 	}
 }
 

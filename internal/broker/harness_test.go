@@ -306,6 +306,13 @@ func (l *logBook) Write(b []byte) (int, error) {
 }
 func (l *logBook) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.text.String() }
 
+// reset forgets what was logged.
+func (l *logBook) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = bytes.Buffer{}
+}
+
 // client is a scripted MQTT client: it does what the test says and nothing else.
 type client struct {
 	t    *testing.T
@@ -345,7 +352,9 @@ func (r *rig) openFrom(l link) *client {
 		r.t.Fatal(err)
 	}
 	c := &client{t: r.t, r: r, conn: nc, v: mqtt.V5}
-	r.t.Cleanup(func() { _ = nc.Close() })
+	if !r.fake { // in a bubble the broker's end closes it
+		r.t.Cleanup(func() { _ = nc.Close() })
+	}
 	return c
 }
 

@@ -94,7 +94,6 @@ func (b *Broker) publishStoredWill(w *work, clientID string, principal *identity
 		if m.ExpiresAt > 0 {
 			p.Properties.SetMessageExpiry(uint32(m.ExpiresAt / 1e9))
 		}
-		b.settings().capExpiry(&p.Properties)
 		_, err = b.route(w, source{clientID: clientID, principal: principal}, p, batch)
 	}
 	if err != nil {

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	receiveMaximum    = 4
 	topicAliasMaximum = 5
-	maximumPacketSize = 64 << 10
+	maximumPacketSize = 128 << 10
 	serverKeepAlive   = 600 // seconds
 	sessionExpiryMax  = 3600
 )
