@@ -25,6 +25,7 @@ type conn struct {
 	proved   atomic.Bool // evidence is complete and does not change any more
 	listener string
 	address  addressKey
+	maxInput int // bytes of one packet from the client: what CONNACK says, so a reload does not change it
 
 	// From CONNECT.
 	version     mqtt.Version
@@ -81,19 +82,32 @@ func (b *Broker) accept(nc net.Conn, listener string) {
 	c.timer = timer{kind: timerConn, conn: c}
 	c.address = keyOf(nc.RemoteAddr())
 	set := b.settings()
+	c.maxInput = set.MaxPacket
+	own, limited := set.Listeners[listener]
+	if limited {
+		c.maxInput = min(c.maxInput, own.MaxPacket)
+	}
 	b.mu.Lock()
-	full := b.closing || len(b.conns) >= set.MaxClients
-	crowded := set.MaxPerAddress > 0 && !c.address.loopback() && b.byAddress[c.address] >= set.MaxPerAddress
-	if !full && !crowded {
+	reached := ""
+	switch {
+	case b.closing:
+		reached = "none: the broker is stopping"
+	case len(b.conns) >= set.MaxClients:
+		reached = "clients"
+	case limited && b.perListen[listener] >= own.MaxClients:
+		reached = "clients of the listener"
+	case set.MaxPerAddress > 0 && !c.address.loopback() && b.byAddress[c.address] >= set.MaxPerAddress:
+		reached = "connections per address"
+	default:
 		b.conns[c] = struct{}{}
 		b.byAddress[c.address]++
+		b.perListen[listener]++
 		b.wg.Add(1)
 	}
 	b.mu.Unlock()
-	if full || crowded {
+	if reached != "" {
 		b.stats.refusedConnections.Add(1)
-		b.log.Warn("connection refused", "listener", listener, "remote", nc.RemoteAddr(),
-			"limit", map[bool]string{true: "clients", false: "connections per address"}[full])
+		b.log.Warn("connection refused", "listener", listener, "remote", nc.RemoteAddr(), "limit", reached)
 		_ = nc.Close()
 		return
 	}
@@ -253,7 +267,7 @@ func (c *conn) packets(w *work, data []byte) (n int, err error) {
 // checkHeader refuses, before anything is kept, a packet that is too large or out of place [MQTT-3.1.0-1].
 func (c *conn) checkHeader(h mqtt.Header, size int) error {
 	set := c.b.settings()
-	limit := set.MaxPacket
+	limit := c.maxInput
 	if c.phase.Load() == awaitConnect {
 		if h.Type != mqtt.TypeConnect {
 			return errNotConnect

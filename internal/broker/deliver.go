@@ -147,7 +147,7 @@ func (d *delivery) offer(s *clientSession, qos mqtt.QoS, retain bool, ids []uint
 	}
 	durable := s.state.Durable() && qos > 0
 	e := session.Entry{Msg: d.message(), QoS: qos, Retain: retain, SubscriptionIDs: ids, Ready: !durable}
-	if d.b.queuedBytes.Load()+int64(e.Msg.Size()) > d.b.settings().QueueTotalBytes && s.online.Load() == nil {
+	if d.b.crowded(s, e.Msg.Size()) {
 		d.b.sessionFull(s)
 		return session.Full
 	}
@@ -169,6 +169,12 @@ func (d *delivery) offer(s *clientSession, qos mqtt.QoS, retain bool, ids []uint
 	}
 	d.after(s, fx.Outcome)
 	return fx.Outcome
+}
+
+// crowded reports whether a message of size bytes has no place in the session's queue because the queues of all sessions
+// are full together. A client that is online and has nothing waiting gets it all the same: it leaves at once. mu is held.
+func (b *Broker) crowded(s *clientSession, size int) bool {
+	return b.queuedBytes.Load()+int64(size) > b.settings().QueueTotalBytes && (s.online.Load() == nil || s.state.Len() > 0)
 }
 
 // after notes what the queue said. s.mu is held.

@@ -113,6 +113,7 @@ func (c *conn) cleanup() {
 	if b.byAddress[c.address]--; b.byAddress[c.address] <= 0 {
 		delete(b.byAddress, c.address)
 	}
+	b.perListen[c.listener]--
 	b.mu.Unlock()
 	b.timers.stop(&c.timer, true)
 	c.partial, c.aliasIn, c.connect = nil, nil, nil

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"errors"
-	"math"
 	"time"
 
 	"github.com/sealmq/sealmq/internal/identity"
@@ -132,12 +131,11 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 		}
 	}
 	c.method = cloneString(p.Properties.AuthMethod)
-	c.quota = set.SendQuotaV3
+	c.quota = set.SendQuota
 	c.maxPacket = 0
 	if c.version >= mqtt.V5 {
-		c.quota = math.MaxUint16
 		if p.Properties.Has(mqtt.PropReceiveMaximum) {
-			c.quota = int(p.Properties.ReceiveMaximum)
+			c.quota = min(c.quota, int(p.Properties.ReceiveMaximum)) // [MQTT-3.3.4-9]
 		}
 		if p.Properties.Has(mqtt.PropMaximumPacketSize) {
 			c.maxPacket = p.Properties.MaximumPacketSize
@@ -201,7 +199,7 @@ func (c *conn) connack(p *mqtt.Connect, v identity.Verdict, expiry uint32, assig
 		q.SetSessionExpiry(expiry)
 	}
 	q.SetReceiveMaximum(set.ReceiveMaximum)
-	q.SetMaximumPacketSize(uint32(set.MaxPacket))
+	q.SetMaximumPacketSize(uint32(c.maxInput))
 	q.SetTopicAliasMaximum(set.TopicAliasMaximum)
 	if ka := uint16(c.keepAlive / (time.Second * 3 / 2)); ka != p.KeepAlive {
 		q.SetServerKeepAlive(ka)
