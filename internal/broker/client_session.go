@@ -28,6 +28,9 @@ type clientSession struct {
 	durable atomic.Bool
 	shared  atomic.Int32
 
+	// subscribing is held, before mu, while subs and the router are changed alike.
+	subscribing sync.Mutex
+
 	mu         sync.Mutex
 	principal  *identity.Principal
 	version    mqtt.Version
@@ -115,18 +118,21 @@ func (s *clientSession) send(w *work, fx *session.Effects) (room bool) {
 			tooLarge = append(tooLarge, p.PacketID)
 		}
 	}
-	limit := s.b.settings().OutBuffer / 2
-	full := c.out.size() > limit
+	full := c.out.size() > s.b.settings().OutBuffer/2
+	if full {
+		// Said while the buffer cannot drain: whoever drains it finds it, and then waits for mu.
+		c.wantsRoom.Store(true)
+	}
 	if c.out.unlock() {
 		w.touch(c)
 	}
 	if full {
 		s.state.Step(session.Event{Kind: session.Pause}, w.now, &session.Effects{})
-		c.wantsRoom.Store(true)
 	}
 	for _, pid := range tooLarge {
 		s.b.stats.dropped.Add(1)
 		s.state.Step(session.Event{Kind: session.Discard, PacketID: pid}, w.now, fx)
+		fx.More = true // it gave its quota back
 	}
 	return !full
 }
@@ -210,8 +216,11 @@ func (b *Broker) readQueue(id store.SessionID, from store.Ord, limit int) (entri
 	return entries, len(rows) < limit, nil
 }
 
-// account keeps the broker's total of queued bytes. mu is held.
+// account keeps the broker's total of queued bytes, to which a session that has ended adds nothing any more. mu is held.
 func (s *clientSession) account() {
+	if s.ended {
+		return
+	}
 	if n := s.state.Bytes(); n != s.counted {
 		s.b.queuedBytes.Add(n - s.counted)
 		s.counted = n

@@ -40,6 +40,8 @@ type conn struct {
 	out  outBuffer
 	acks ackFIFO
 
+	replays replays
+
 	aliasIn  map[uint16]string
 	aliasOut aliasTable // under out's lock
 
@@ -164,10 +166,19 @@ func (c *conn) prove() error {
 // recoverPanic ends the connection whose goroutine panicked, and nothing else.
 func (c *conn) recoverPanic() {
 	if r := recover(); r != nil {
+		defer c.b.recoverPanic("the end of a connection") // its Will is published there
 		c.b.stats.panics.Add(1)
 		c.b.log.Error("panic in a connection; it is closed, the broker goes on",
 			"client", c.clientID, "remote", c.remote(), "panic", r, "stack", string(debug.Stack()))
 		c.disconnect(errPanicked)
+	}
+}
+
+// recoverPanic is deferred where a panic would end the broker; where says what it ends instead.
+func (b *Broker) recoverPanic(where string) {
+	if r := recover(); r != nil {
+		b.stats.panics.Add(1)
+		b.log.Error("panic in "+where+"; the broker goes on", "panic", r, "stack", string(debug.Stack()))
 	}
 }
 
@@ -190,6 +201,10 @@ func (c *conn) receive(data []byte) (more bool) {
 		data = c.partial
 	}
 	n, err := c.packets(w, data)
+	if err == nil && c.phase.Load() == connected && c.out.pending() > 2*c.outLimit {
+		// Deliveries stop long before: these are answers to somebody who does not read them.
+		err = refuse(errSlowConsumer, "", "too many bytes wait for a client that sends and does not read")
+	}
 	if err != nil {
 		c.fail(w, err)
 		return true
@@ -235,6 +250,8 @@ func (c *conn) checkHeader(h mqtt.Header, size int) error {
 		if h.Type != mqtt.TypeConnect {
 			return errNotConnect
 		}
+	}
+	if c.phase.Load() != connected {
 		limit = min(limit, set.MaxConnectPacket)
 	}
 	if size+h.Remaining > limit {
@@ -250,7 +267,9 @@ func (c *conn) keepRest(w *work, rest []byte, fresh bool) {
 		c.partialSince.Store(0)
 		return
 	}
-	c.partial = append(c.partial[:0], rest...)
+	if fresh || len(c.partial) == 0 { // otherwise rest is all that was kept before, already in place
+		c.partial = append(c.partial[:0], rest...)
+	}
 	if fresh || c.partialSince.Load() == 0 {
 		c.partialSince.Store(w.now)
 		if c.phase.Load() == connected {

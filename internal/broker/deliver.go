@@ -51,6 +51,12 @@ func (b *Broker) route(w *work, src source, p *mqtt.Publish, extra *store.Batch)
 			return routed{}, err
 		}
 	}
+	finished := false
+	defer func() {
+		if !finished { // a panic: what was offered must not block the sessions that took it
+			d.finish()
+		}
+	}()
 	for i := range res.Targets {
 		if allowed == nil || allowed[i] {
 			d.target(&res.Targets[i])
@@ -59,6 +65,7 @@ func (b *Broker) route(w *work, src source, p *mqtt.Publish, extra *store.Batch)
 	for _, g := range res.Shared {
 		d.shared(g)
 	}
+	finished = true
 	d.finish()
 	return routed{matched: len(res.Targets) > 0 || len(res.Shared) > 0, waits: d.waits}, nil
 }

@@ -99,12 +99,15 @@ func (c *conn) abort(err error) {
 // cleanup is the reader's last act.
 func (c *conn) cleanup() {
 	c.abort(io.EOF)
-	c.endOnce.Do(func() {
-		c.cause = c.abortCause
-		close(c.ended)
-		c.leave()
-	})
 	b := c.b
+	func() {
+		defer b.recoverPanic("the end of a connection")
+		c.endOnce.Do(func() {
+			c.cause = c.abortCause
+			close(c.ended)
+			c.leave()
+		})
+	}()
 	b.mu.Lock()
 	delete(b.conns, c)
 	if b.byAddress[c.address]--; b.byAddress[c.address] <= 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -471,7 +472,7 @@ func expect[P mqtt.Packet](c *client) P {
 	}
 	want, ok := p.(P)
 	if !ok {
-		c.t.Fatalf("want %v, got %v %+v", reflect.TypeFor[P](), p.Type(), p)
+		c.t.Fatalf("want %v, got %v %.300s", reflect.TypeFor[P](), p.Type(), fmt.Sprintf("%+v", p))
 	}
 	return want
 }

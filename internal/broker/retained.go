@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"sync"
+
 	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/message"
 	"github.com/sealmq/sealmq/internal/session"
@@ -58,25 +60,80 @@ type replay struct {
 // replayPage is how many retained messages are looked up at once.
 const replayPage = 256
 
-// replayRetained sends the Retained Messages of new subscriptions [MQTT-3.3.1-9]. Small ones at once; long ones at the
-// pace the client reads, from a goroutine of their own, so that nobody else waits.
-func (b *Broker) replayRetained(w *work, c *conn, list []replay) {
+// replays are the new subscriptions of a connection whose retained messages wait for the client to read.
+type replays struct {
+	mu      sync.Mutex
+	list    []replay
+	running bool // a goroutine sends them
+}
+
+// replayRetained sends the Retained Messages of new subscriptions [MQTT-3.3.1-9]: at once when they are few and the
+// client keeps up, and otherwise at the pace it reads, from a goroutine of the connection, so that nobody else waits.
+func (b *Broker) replayRetained(w *work, c *conn, list []replay) error {
 	for i := range list {
-		r := list[i]
-		page, next := b.retained.MatchPage(r.filter, "", replayPage)
-		if next == "" {
+		page, next := b.retained.MatchPage(list[i].filter, "", replayPage)
+		if next == "" && c.takes(page) {
 			for _, m := range page {
-				b.sendRetained(w, c, &r.sub, m)
+				b.sendRetained(w, c, &list[i].sub, m)
 			}
 			continue
 		}
-		b.wg.Go(func() { b.replayPaced(c, r) })
+		if err := b.replayLater(c, list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takes reports whether the messages are few enough, for what the client has to read already, to be sent at once.
+func (c *conn) takes(page []*message.Message) bool {
+	size := c.out.pending()
+	for _, m := range page {
+		size += m.Size()
+	}
+	s := c.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	set := c.b.settings()
+	return size <= set.OutBuffer/4 && s.state.Len()+len(page) <= set.Queue.Messages/2
+}
+
+// replayLater queues a subscription. A client that subscribes again and again without reading is disconnected.
+func (b *Broker) replayLater(c *conn, r replay) error {
+	q := &c.replays
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.list) >= b.settings().SubscriptionsPerSession {
+		return refuse(errTooManyFilters, "", "too many subscriptions wait for their retained messages to be read")
+	}
+	q.list = append(q.list, r)
+	if !q.running {
+		q.running = true
+		b.wg.Go(func() { b.runReplays(c) })
+	}
+	return nil
+}
+
+// runReplays sends what waits, one subscription after the other.
+func (b *Broker) runReplays(c *conn) {
+	defer c.recoverPanic()
+	q := &c.replays
+	for {
+		q.mu.Lock()
+		if len(q.list) == 0 || c.over() {
+			q.list, q.running = nil, false
+			q.mu.Unlock()
+			return
+		}
+		r := q.list[0]
+		q.list = q.list[1:]
+		q.mu.Unlock()
+		b.replayPaced(c, r)
 	}
 }
 
 // replayPaced sends page by page while the client's buffer and queue have room.
 func (b *Broker) replayPaced(c *conn, r replay) {
-	defer c.recoverPanic()
 	after := ""
 	for {
 		page, next := b.retained.MatchPage(r.filter, after, replayPage)

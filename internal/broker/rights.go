@@ -74,7 +74,7 @@ func (d *delivery) mayReceive(s *clientSession, c *conn) bool {
 // wouldRefuse asks every session before the message is given to any: with on_full refuse_publish it goes to all or to
 // none.
 func (d *delivery) wouldRefuse(res *router.Result[*clientSession], allowed []bool) error {
-	size := len(d.p.Payload) + len(d.p.Topic)
+	size := d.message().Size()
 	for i := range res.Targets {
 		t := &res.Targets[i]
 		if min(t.QoS, d.p.QoS) == mqtt.AtMostOnce || allowed != nil && !allowed[i] {

@@ -137,8 +137,9 @@ func (b *Broker) runTimers() {
 	}
 }
 
-// due handles one entry. Each borrows its own work, because it may lead to deliveries.
+// due handles one entry. Each borrows its own work, because it may lead to deliveries. A panic ends this entry only.
 func (b *Broker) due(e *timer, epoch uint64) {
+	defer b.recoverPanic("a timer")
 	switch e.kind {
 	case timerConn:
 		e.conn.checkDeadlines()

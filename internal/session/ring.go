@@ -36,12 +36,6 @@ func (r *ring) pop() {
 	}
 }
 
-// unpush drops the newest entry.
-func (r *ring) unpush() {
-	r.tail--
-	*r.at(r.tail) = Entry{}
-}
-
 func (r *ring) grow() {
 	buf := make([]Entry, max(8, 2*len(r.buf)))
 	for pos := r.head; pos < r.tail; pos++ {
