@@ -20,6 +20,8 @@ type Options struct {
 	Certificate *CertificateOptions
 	PSK         bool
 	Lockout     LockoutOptions
+	HashSlots   int // passwords hashed at once; a reload does not change it
+	HashQueue   int // logins that may wait for a slot; a reload does not change it
 	// ClearPassword names the listeners that take secrets in clear text from other machines.
 	ClearPassword map[string]bool
 	// Secret makes what is answered for unknown names stable over restarts and unpredictable to others.
@@ -47,6 +49,7 @@ type method interface {
 type Login struct {
 	current atomic.Pointer[chain]
 	lockout *lockout
+	queue   *hashQueue
 }
 
 // chain is what a reload replaces as a whole.
@@ -58,11 +61,11 @@ type chain struct {
 
 // New loads all files and makes a Login of them. An error names the file.
 func New(o Options) (*Login, error) {
-	c, err := newChain(&o)
+	l := &Login{lockout: newLockout(o.Lockout), queue: newHashQueue(o.HashSlots, o.HashQueue)}
+	c, err := newChain(&o, l.queue)
 	if err != nil {
 		return nil, err
 	}
-	l := &Login{lockout: newLockout(o.Lockout)}
 	l.current.Store(c)
 	return l, nil
 }
@@ -70,7 +73,7 @@ func New(o Options) (*Login, error) {
 // Prepare loads everything again and returns what puts it in force, or an error, after which nothing has changed. Put in
 // force, it forgets every remembered password check; locks and counts stay.
 func (l *Login) Prepare(o Options) (apply func(), err error) {
-	c, err := newChain(&o)
+	c, err := newChain(&o, l.queue)
 	if err != nil {
 		return nil, err
 	}
@@ -80,9 +83,9 @@ func (l *Login) Prepare(o Options) (apply func(), err error) {
 	}, nil
 }
 
-func newChain(o *Options) (*chain, error) {
+func newChain(o *Options, queue *hashQueue) (*chain, error) {
 	c := &chain{anonymous: o.Anonymous, clear: o.ClearPassword}
-	made, err := o.methods()
+	made, err := o.methods(queue)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +106,7 @@ func newChain(o *Options) (*chain, error) {
 }
 
 // methods makes those that are configured. All of them are tried, so that one start shows every problem.
-func (o *Options) methods() (map[string]method, error) {
+func (o *Options) methods(queue *hashQueue) (map[string]method, error) {
 	made := map[string]method{}
 	var problems []error
 	keep := func(m method, err error) {
@@ -114,7 +117,7 @@ func (o *Options) methods() (map[string]method, error) {
 		made[m.name()] = m
 	}
 	if o.Password != nil {
-		m, err := newPassword(o.Password, newHashQueue(o.Password.Slots, o.Password.QueueSize), o.Secret, o.Log)
+		m, err := newPassword(o.Password, queue, o.Secret, o.Log)
 		keep(m, err)
 	}
 	if o.SCRAM != nil {

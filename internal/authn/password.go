@@ -16,10 +16,8 @@ import (
 
 // PasswordOptions are the settings of the password method.
 type PasswordOptions struct {
-	File      string // account file
-	Slots     int    // passwords hashed at once
-	QueueSize int    // logins that may wait for a slot
-	Upgrade   bool   // rewrite weak verifiers of File at a successful login
+	File    string // account file
+	Upgrade bool   // rewrite weak verifiers of File at a successful login
 }
 
 // password logs in with user name and password. It recognises every CONNECT without Authentication Method that has
