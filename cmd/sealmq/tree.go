@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strconv"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/observe"
 )
 
@@ -24,6 +26,7 @@ type tree struct {
 	Admin   adminCommand   `cmd:"" help:"Look into a running broker and change what it holds."`
 	Backup  backupCommand  `cmd:"" help:"Copy the state of a running broker."`
 	Restore restoreCommand `cmd:"" help:"Make a data folder out of a backup."`
+	Passwd  passwdCommand  `cmd:"" help:"Manage the account files of the broker."`
 	Version versionCommand `cmd:"" help:"Say which build this is."`
 }
 
@@ -48,6 +51,7 @@ func (a *app) parser(root *tree) (*kong.Kong, error) {
 		kong.NoDefaultHelp(),
 		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Vars{"scramIterations": strconv.Itoa(authn.DefaultSCRAMIterations)},
 		kong.Bind(a),
 	)
 }

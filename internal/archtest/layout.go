@@ -95,12 +95,14 @@ var layout = []Package{
 
 	{Dir: "psktls", Layer: Adapter},
 	{Dir: "internal/transport", Layer: Adapter, May: []string{"internal/identity", "psktls"}},
-	{Dir: "internal/authn", Layer: Adapter, May: []string{"cose", "internal/identity", "keyring", "protect"}},
+	{
+		Dir: "internal/authn", Layer: Adapter, May: []string{"cose", "internal/identity", "internal/privfile", "keyring", "protect"},
+		Tests: []string{"mqtt"},
+	},
 	{Dir: "internal/store/memstore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/pebblestore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter},
-	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/identity", "mqtt", "topic"}},
-	{Dir: "internal/control", Layer: Adapter, May: []string{"topic"}},
+	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "mqtt", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, Planned: true},
 	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/identity", "topic"}},
@@ -108,7 +110,7 @@ var layout = []Package{
 	{
 		Dir: "internal/node", Layer: Wiring,
 		May: []string{
-			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/control", "internal/identity", "internal/observe", "internal/session", "internal/store",
+			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/control", "internal/identity", "internal/observe", "internal/privfile", "internal/session", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "mqtt", "protect", "psktls", "topic",
 		},
 		Tests: []string{"client"},

@@ -31,6 +31,8 @@ type Node struct {
 	listeners []listener
 	log       *slog.Logger
 	rules     rules
+	login     *authn.Login
+	secret    []byte // of the login
 	serving   sync.WaitGroup
 	failed    chan error
 	store     engine
@@ -49,13 +51,20 @@ type listener struct {
 func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version string) (*Node, error) {
 	n := &Node{log: log, failed: make(chan error, 1)}
 	n.rules.load(plan.Config)
+	var err error
+	if n.secret, err = loginSecret(plan.Config); err != nil {
+		return nil, err
+	}
+	if n.login, err = authn.New(loginOptions(plan.Config, n.secret, log)); err != nil {
+		return nil, err
+	}
 	store, err := n.openStore(plan.Config)
 	if err != nil {
 		return nil, err
 	}
 	n.store = store
 	n.broker = broker.New(broker.Options{
-		Settings: settings(plan), Store: store, Reader: store, Authenticator: authn.Open{Anonymous: plan.Config.Auth.Anonymous},
+		Settings: settings(plan), Store: store, Reader: store, Authenticator: n.login,
 		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version,
 	})
 	socket, err := n.openControl(plan, version)
@@ -161,10 +170,17 @@ func (n *Node) Addrs() []net.Addr {
 // Failed yields an error when a listener stops by itself.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Reload applies a new plan whose restart-only keys are unchanged.
-func (n *Node) Reload(plan *config.Plan) {
+// Reload applies a new plan whose restart-only keys are unchanged, and reads the files it names again. After an error
+// nothing has changed.
+func (n *Node) Reload(plan *config.Plan) error {
+	login, err := n.login.Prepare(loginOptions(plan.Config, n.secret, n.log))
+	if err != nil {
+		return err
+	}
+	login()
 	n.rules.load(plan.Config)
 	n.broker.Reload(settings(plan))
+	return nil
 }
 
 // Stop ends the broker in order: no new connections, clients are told, what was acknowledged is in the store.
