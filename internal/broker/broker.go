@@ -41,6 +41,7 @@ type Broker struct {
 	stats    stats
 	flusher  flusher
 	owners   owners
+	recheck  recheck
 
 	retainLimit sync.Mutex // held from the look at the limits of Retained Messages to the change; taken after retainLocks
 	retainLocks stripes    // one topic's Retained Message is changed by one goroutine at a time

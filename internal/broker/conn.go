@@ -22,6 +22,7 @@ type conn struct {
 	b        *Broker
 	wire     Wire
 	evidence identity.Evidence
+	proved   atomic.Bool // evidence is complete and does not change any more
 	listener string
 	address  addressKey
 	maxInput int // bytes of one packet from the client: what CONNACK says, so a reload does not change it
@@ -159,6 +160,7 @@ func (c *conn) serve() {
 
 // prove finishes the transport's handshake and takes its evidence.
 func (c *conn) prove() error {
+	before := c.b.recheck.generation()
 	if p, ok := c.wire.(Prover); ok {
 		ctx, cancel := context.WithTimeout(c.b.ctx, c.b.settings().ConnectTimeout)
 		defer cancel()
@@ -174,7 +176,8 @@ func (c *conn) prove() error {
 		c.evidence.Loopback = c.evidence.Remote.Addr().IsLoopback() && c.evidence.Local.Addr().IsLoopback()
 	}
 	c.evidence.Listener = c.listener
-	return nil
+	c.proved.Store(true)
+	return c.b.recheck.since(before, &c.evidence)
 }
 
 // recoverPanic ends the connection whose goroutine panicked, and nothing else.

@@ -124,20 +124,20 @@ func (d *delivery) target(t *router.Target[*clientSession]) {
 	d.to(s, min(qos, d.p.QoS), retain && d.p.Retain, ids)
 }
 
-// to delivers to one session with the granted QoS.
-func (d *delivery) to(s *clientSession, qos mqtt.QoS, retain bool, ids []uint32) {
+// to delivers to one session with the granted QoS, and reports whether it took the message.
+func (d *delivery) to(s *clientSession, qos mqtt.QoS, retain bool, ids []uint32) (taken bool) {
 	if qos == mqtt.AtMostOnce {
 		if c := s.online.Load(); c != nil {
 			c.sendQoS0(d.w, retain, ids)
-			return
+			return true
 		}
 		if !d.b.settings().QueueQoS0 {
-			return
+			return false
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d.offer(s, qos, retain, ids)
+	return d.offer(s, qos, retain, ids) != session.Full
 }
 
 // offer puts the message into a session's queue. s.mu is held.
