@@ -44,9 +44,9 @@ func settings(plan *config.Plan) broker.Settings {
 		UnackedBytes:            int64(l.UnackedV3.Bytes),
 		SendQuota:               l.Inflight,
 		TopicAliasMaximum:       uint16(min(l.TopicAliasMaximum, math.MaxUint16)),
-		PublishRate:             float64(max(l.PublishRate.PerClient, 0)),
+		PublishRate:             rate(l.PublishRate.PerClient, config.UnlimitedRate),
 		PublishBurst:            l.PublishRate.Burst,
-		PublishBytesRate:        float64(max(l.PublishBytes.PerClient, 0)),
+		PublishBytesRate:        rate(l.PublishBytes.PerClient, config.UnlimitedByteRate),
 		PublishBytesBurst:       float64(l.PublishBytes.Burst),
 		Queue: session.Limits{
 			Messages: l.Queue.Messages, Bytes: int64(l.Queue.Bytes), Memory: min(queueMemory, l.Queue.Messages),
@@ -66,6 +66,14 @@ func settings(plan *config.Plan) broker.Settings {
 		AnonymousDurable: plan.Dev,
 		SysInterval:      plan.Config.SysInterval,
 	}
+}
+
+// rate is a rate per second; unlimited is 0, which means no bound.
+func rate[R ~float64](r, unlimited R) float64 {
+	if r == unlimited {
+		return 0
+	}
+	return float64(r)
 }
 
 func onFull(o config.OnFull) broker.OnFull {
