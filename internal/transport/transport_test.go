@@ -248,7 +248,10 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	l := listenTest(t, Options{Certificate: o})
 	other := newAuthority(t, "other authority")
 	for name, spoil := range map[string]func(){
-		"key of another":      func() { other.t = t; writePEM(t, p.path("server.crt"), 0o644, "CERTIFICATE", other.client("x").Certificate[0]) },
+		"key of another": func() {
+			other.t = t
+			writePEM(t, p.path("server.crt"), 0o644, "CERTIFICATE", other.client("x").Certificate[0])
+		},
 		"key others can read": func() { p.serve(); write(t, p.path("server.key"), 0o644, "") },
 		"ca that is a client": func() { p.serve(); writePEM(t, p.path("ca.crt"), 0o644, "CERTIFICATE", p.client("x").Certificate[0]) },
 		"ca others can write": func() { p.serve(); writePEM(t, p.path("ca.crt"), 0o666, "CERTIFICATE", p.cert.Raw) },
@@ -437,6 +440,9 @@ func TestUnix(t *testing.T) {
 	l := listenTest(t, Options{Unix: path})
 	if _, err := Listen(t.Context(), Options{Unix: path}); !errors.Is(err, CheckFile) {
 		t.Errorf("a socket in use: %v", err)
+	}
+	if probe := <-acceptOne(t, l, patience); probe.err == nil { // how the second attempt found out
+		_ = probe.conn.Close()
 	}
 	served := acceptOne(t, l, patience)
 	c, err := net.Dial("unix", path)
