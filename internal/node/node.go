@@ -139,10 +139,10 @@ const exitStoreFailed = 1
 
 func (n *Node) listen(ctx context.Context, list []config.Listener) error {
 	for i := range list {
-		l, err := transport.ListenLoopback(ctx, list[i].Bind)
+		l, err := transport.Listen(ctx, listenOptions(&list[i]))
 		if err != nil {
 			n.closeListeners()
-			return err
+			return fmt.Errorf("listener %s: %w", list[i].Name, err)
 		}
 		n.listeners = append(n.listeners, listener{list[i].Name, l})
 	}
@@ -167,20 +167,55 @@ func (n *Node) Addrs() []net.Addr {
 	return addrs
 }
 
+// URLs returns how clients name the listeners, in the order of the configuration.
+func (n *Node) URLs() []string {
+	urls := make([]string, len(n.listeners))
+	for i := range n.listeners {
+		urls[i] = n.listeners[i].URL()
+	}
+	return urls
+}
+
 // Failed yields an error when a listener stops by itself.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Reload applies a new plan whose restart-only keys are unchanged, and reads the files it names again. After an error
-// nothing has changed.
+// Reload applies a new plan whose restart-only keys are unchanged, and reads the files of the login and of all listeners
+// again. All of it is checked first: after an error nothing has changed. Connections go on, except those whose
+// certificate or key is no longer good.
 func (n *Node) Reload(plan *config.Plan) error {
 	login, err := n.login.Prepare(loginOptions(plan.Config, n.secret, n.log))
 	if err != nil {
 		return err
 	}
-	login()
+	commits := []func(){login}
+	for i := range n.listeners {
+		commit, err := n.listeners[i].Prepare()
+		if err != nil {
+			return fmt.Errorf("listener %s: %w", n.listeners[i].name, err)
+		}
+		commits = append(commits, commit)
+	}
+	for _, commit := range commits {
+		commit()
+	}
 	n.rules.load(plan.Config)
 	n.broker.Reload(settings(plan))
+	if ended := n.broker.Recheck(n.entitled); ended > 0 {
+		n.log.Info("connections ended: what they proved is no longer good", "connections", ended)
+	}
 	return nil
+}
+
+var errNoListener = errors.New("the connection's listener is gone")
+
+// entitled asks a connection's listener whether it would still let it in.
+func (n *Node) entitled(ev *identity.Evidence) error {
+	for i := range n.listeners {
+		if n.listeners[i].name == ev.Listener {
+			return n.listeners[i].Entitled(ev)
+		}
+	}
+	return errNoListener
 }
 
 // Stop ends the broker in order: no new connections, clients are told, what was acknowledged is in the store.

@@ -1,12 +1,14 @@
 package node
 
 import (
+	"crypto/tls"
 	"math"
 	"time"
 
 	"github.com/sealmq/sealmq/internal/broker"
 	"github.com/sealmq/sealmq/internal/config"
 	"github.com/sealmq/sealmq/internal/session"
+	"github.com/sealmq/sealmq/internal/transport"
 )
 
 // queueMemory is how many entries of a durable session's queue are kept in memory; the rest stays in the store.
@@ -101,4 +103,34 @@ func seconds16(d time.Duration) uint16 {
 		return 0
 	}
 	return uint16(min(int64(d/time.Second), math.MaxUint16))
+}
+
+// leastMessage is the smallest bound, in bytes, of a WebSocket message, so that many small packets fit into one.
+const leastMessage = 1 << 20
+
+// listenOptions translates one listener of the configuration.
+func listenOptions(l *config.Listener) transport.Options {
+	o := transport.Options{Address: l.Bind, Unix: l.Unix, AllowPlaintext: l.AllowPlaintext}
+	if l.TLS.Cert != "" {
+		o.Certificate = &transport.Certificate{CertFile: l.TLS.Cert, KeyFile: l.TLS.Key, MinVersion: tls.VersionTLS13}
+		if l.TLS.MinVersion == config.TLS12 {
+			o.Certificate.MinVersion = tls.VersionTLS12
+		}
+	}
+	if l.ClientCert.CA != "" {
+		o.Certificate.CAFile, o.Certificate.CRLFile = l.ClientCert.CA, l.ClientCert.CRL
+		o.Certificate.Clients = transport.RequireClientCert
+		if l.ClientCert.Mode == config.RequestCert {
+			o.Certificate.Clients = transport.RequestClientCert
+		}
+	}
+	if l.PSK.File != "" {
+		o.PSK = &transport.PSK{File: l.PSK.File, AllowNoForwardSecrecy: l.PSK.AllowNoForwardSecrecy}
+	}
+	if l.WebSocket.Path != "" {
+		o.WebSocket = &transport.WebSocket{
+			Path: l.WebSocket.Path, Origins: l.WebSocket.Origins, MaxMessage: max(int64(l.MaxPacket), leastMessage),
+		}
+	}
+	return o
 }
