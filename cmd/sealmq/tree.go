@@ -16,11 +16,14 @@ type tree struct {
 	Help  helpFlag `name:"help" help:"Show help; with a command, the help of that command."`
 	Color string   `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colours on stderr: auto, always or never."`
 
-	Serve   serveCommand   `cmd:"" help:"Run the broker."`
-	Config  configCommand  `cmd:"" help:"Check a configuration, or show what is in force."`
-	Pub     pubCommand     `cmd:"" help:"Publish messages; flags as of mosquitto_pub."`
-	Sub     subCommand     `cmd:"" help:"Subscribe and print messages; flags as of mosquitto_sub."`
-	Version versionCommand `cmd:"" help:"Say which build this is."`
+	Serve   serveCommand      `cmd:"" help:"Run the broker."`
+	Config  configCommand     `cmd:"" help:"Check a configuration, or show what is in force."`
+	Pub     pubCommand        `cmd:"" help:"Publish messages; flags as of mosquitto_pub."`
+	Sub     subCommand        `cmd:"" help:"Subscribe and print messages; flags as of mosquitto_sub."`
+	Keys    keysCommand       `cmd:"" help:"Make, list, change and exchange keys."`
+	Inspect inspectCommand    `cmd:"" help:"Take a protected payload apart, with or without keys."`
+	Cred    credentialCommand `cmd:"" name:"credential" help:"Print a CONNECT credential for another client."`
+	Version versionCommand    `cmd:"" help:"Say which build this is."`
 }
 
 // Example is the first line of the root's help.

@@ -91,6 +91,10 @@ var layout = []Package{
 		Dir: "client", Layer: Engine, May: []string{"cose", "keyring", "mqtt", "protect", "topic"},
 		Tests: []string{"internal/node"},
 	},
+	{
+		Dir: "internal/protecting", Layer: Engine,
+		May: []string{"client", "cose", "internal/privfile", "keyring", "mqtt", "protect", "topic"}, Tests: []string{"internal/config", "internal/node", "internal/observe"},
+	},
 	{Dir: "internal/gateway", Layer: Engine, May: []string{"client", "keyring", "mqtt", "protect", "topic"}, Planned: true},
 
 	{Dir: "psktls", Layer: Adapter},
@@ -115,7 +119,7 @@ var layout = []Package{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
 			brokerDir, "client", "cose", "internal/acl", "internal/authn", "internal/ca", "internal/config", "internal/explain",
-			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/store",
+			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/protecting", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},
 	},
