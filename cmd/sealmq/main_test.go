@@ -59,6 +59,7 @@ func TestScripts(t *testing.T) {
 			"exits":  scriptExits,
 			"hold":   scriptHold,
 			"broker": scriptBroker,
+			"node":   scriptNode,
 		},
 	})
 }
