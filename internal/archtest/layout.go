@@ -129,6 +129,7 @@ var layout = []Package{
 	{Dir: "internal/conformance", Layer: Evidence, May: []string{"internal/repotree"}},
 	{Dir: "vectors/protect", Layer: Evidence, May: []string{"cose", "internal/cbor", "keyring", "protect"}},
 	{Dir: "test/interop", Layer: Evidence, May: []string{"client", "mqtt"}},
+	{Dir: "test/interop/protect", Layer: Evidence, May: []string{"cose", "keyring", "protect"}},
 	{Dir: "test/interop/psk", Layer: Evidence, May: []string{"psktls"}},
 	{Dir: "test/release", Layer: Evidence},
 	{Dir: "test/integration", Layer: Evidence, May: []string{"client", "internal/node", "mqtt"}, Planned: true},
