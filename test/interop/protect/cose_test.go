@@ -188,3 +188,14 @@ func TestMACInPython(t *testing.T) {
 		}
 	}
 }
+
+// TestGoCose runs the test of the nested module.
+func TestGoCose(t *testing.T) {
+	name, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("skipped: go is not installed")
+	}
+	if out, err := exec.CommandContext(t.Context(), name, "test", "-C", "gocose", "-count", "1", "./...").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
