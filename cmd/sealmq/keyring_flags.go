@@ -80,6 +80,16 @@ func (f *keyringFlags) openOrCreate(a *app, out *keysReport) (*protecting.Keys, 
 		return nil, err
 	}
 	defer secret.Destroy()
+	if f.AskPassphrase {
+		again, err := f.passphrase(a)
+		if err != nil {
+			return nil, err
+		}
+		defer again.Destroy()
+		if !again.Equal(secret) {
+			return nil, &failure{exitFailed, "the passphrases differ", "", "", nil}
+		}
+	}
 	k, err := protecting.Create(path, secret)
 	if err == nil {
 		out.wrote(filepath.Join(path, "keyring.json"), filepath.Join(path, "sender-id"))
@@ -187,8 +197,12 @@ func describeKey(rec *keyring.Record) keyLine {
 		on   bool
 		name string
 	}{
-		{rec.Unordered, "unordered"}, {rec.Clockless, "clockless"}, {rec.E2E, "end-to-end"}, {rec.Pairwise, "pairwise"},
-		{rec.Broker, "broker"}, {rec.Binding, "binding"},
+		{rec.Unordered, "unordered"},
+		{rec.Clockless, "clockless"},
+		{rec.E2E, "end-to-end"},
+		{rec.Pairwise, "pairwise"},
+		{rec.Broker, "broker"},
+		{rec.Binding, "binding"},
 	} {
 		if f.on {
 			l.Flags = append(l.Flags, f.name)

@@ -65,9 +65,17 @@ func (c *keysShowCommand) Run(a *app) error {
 	}
 	for _, k := range out.Keys {
 		for _, f := range []struct{ name, value string }{
-			{"name", k.Name}, {"kid", k.KID}, {"type", k.Type}, {"state", k.State}, {"algorithm", strings.TrimSpace(k.Algorithm + " " + k.Content)},
-			{"sender", strings.TrimSpace(k.Sender + " " + k.SenderID)}, {"topics", strings.Join(k.Topics, " ")}, {"client id", k.ClientID},
-			{"max age", k.MaxAge}, {"flags", strings.Join(k.Flags, " ")}, {"thumbprint", k.Thumbprint},
+			{"name", k.Name},
+			{"kid", k.KID},
+			{"type", k.Type},
+			{"state", k.State},
+			{"algorithm", strings.TrimSpace(k.Algorithm + " " + k.Content)},
+			{"sender", strings.TrimSpace(k.Sender + " " + k.SenderID)},
+			{"topics", strings.Join(k.Topics, " ")},
+			{"client id", k.ClientID},
+			{"max age", k.MaxAge},
+			{"flags", strings.Join(k.Flags, " ")},
+			{"thumbprint", k.Thumbprint},
 		} {
 			if f.value != "" {
 				writef(a.stdout, "%-11s %s\n", f.name, oneLine(f.value))

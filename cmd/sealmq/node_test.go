@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"os"
-	"regexp"
-	"strings"
-	"testing"
+	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -17,82 +15,65 @@ import (
 	"github.com/sealmq/sealmq/internal/node"
 )
 
-// startNode starts a whole broker on a free port of loopback.
-func startNode(ctx context.Context) (n *node.Node, port string, err error) {
-	plan, err := config.FromFlags(config.Flags{Dev: true, Listen: []string{"mqtt://127.0.0.1:0"}})
-	if err != nil {
-		return nil, "", err
-	}
-	n, err = node.Start(ctx, plan, slog.New(slog.NewTextHandler(io.Discard, nil)), "test")
-	if err != nil {
-		return nil, "", err
-	}
-	_, port, err = net.SplitHostPort(n.Addrs()[0].String())
-	return n, port, err
-}
+// nodeKey holds a script's running node.
+type nodeKey struct{}
 
-// scriptNode is the script command node: it starts the real broker in the test's process and tells pub and sub its port.
+// scriptNode is the script command node. "node DIR" starts a broker with its state in DIR and puts its port into $PORT;
+// "node" one that keeps nothing, whose control folder goes into $CONTROL. "node stop" stops it, "node await CLIENT"
+// waits until a client is connected, "node damage DIR" tears the tables of a stopped broker.
 func scriptNode(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 0 {
-		ts.Fatalf("usage: node")
+	running, _ := ts.Value(nodeKey{}).(*scripted)
+	switch {
+	case neg || running == nil:
+		ts.Fatalf("usage: node [DIR | stop | await CLIENT | damage DIR]")
+	case len(args) == 1 && args[0] == "stop":
+		running.stop(ts)
+	case len(args) == 2 && args[0] == "damage":
+		tables, err := filepath.Glob(filepath.Join(ts.MkAbs(args[1]), "store", "*.sst"))
+		ts.Check(err)
+		if len(tables) == 0 {
+			ts.Fatalf("no tables in %s", args[1])
+		}
+		for _, t := range tables {
+			ts.Check(os.Truncate(t, 100))
+		}
+	case len(args) == 2 && args[0] == "await":
+		running.await(ts, args[1])
+	default:
+		f := config.Flags{Dev: true, Listen: []string{"mqtt://127.0.0.1:0"}}
+		if len(args) == 1 {
+			f.Data = ts.MkAbs(args[0])
+		}
+		plan, err := config.FromFlags(f)
+		ts.Check(err)
+		running.node, err = node.Start(context.Background(), plan, slog.New(slog.DiscardHandler), "test")
+		ts.Check(err)
+		ts.Defer(func() { running.stop(ts) })
+		ts.Setenv("PORT", strconv.Itoa(running.node.Addrs()[0].(*net.TCPAddr).Port))
+		ts.Setenv("CONTROL", running.node.ControlDir())
 	}
-	n, port, err := startNode(context.Background())
-	ts.Check(err)
-	ts.Defer(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		ts.Check(n.Stop(ctx))
-	})
-	ts.Setenv("SEALMQ_PORT", port)
-	ts.Setenv("SEALMQ_HOST", "127.0.0.1")
 }
 
-// TestGuide runs the commands of docs/guide/protect.md in their order, with the output that it shows. In a shown line
-// … stands for anything.
-func TestGuide(t *testing.T) {
-	b, err := os.ReadFile("../../docs/guide/protect.md")
-	if err != nil {
-		t.Fatal(err)
+// scripted is the node of one script; nil inside when none runs.
+type scripted struct{ node *node.Node }
+
+func (s *scripted) stop(ts *testscript.TestScript) {
+	if s.node == nil {
+		return
 	}
-	script := strings.Builder{}
-	script.WriteString("node\n")
-	block, commands := false, 0
-	for line := range strings.Lines(string(b)) {
-		line = strings.TrimSuffix(line, "\n")
-		switch {
-		case strings.HasPrefix(line, "```"):
-			block = line == "```console"
-		case !block || line == "":
-		case strings.HasPrefix(line, "$ sealmq "):
-			script.WriteString(strings.ReplaceAll(guideCommand(line[2:]), `"`, "'") + "\n")
-			commands++
-		default:
-			shown := strings.ReplaceAll(regexp.QuoteMeta(line), "…", ".*")
-			stream := "stdout"
-			if strings.HasPrefix(line, "sealmq: ") || strings.HasPrefix(line, "why: ") || strings.HasPrefix(line, "hint: ") {
-				stream = "stderr"
-			}
-			script.WriteString(stream + " '" + strings.ReplaceAll(shown, "'", "''") + "'\n")
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	ts.Check(s.node.Stop(ctx))
+	s.node = nil
+}
+
+func (s *scripted) await(ts *testscript.TestScript, client string) {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if i, err := s.node.Broker().Session(client); err == nil && i.Online && i.Subscriptions > 0 {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s does not connect", client)
 		}
 	}
-	if commands < 10 {
-		t.Fatalf("%d commands found in the guide", commands)
-	}
-	dir := t.TempDir()
-	if err := os.WriteFile(dir+"/guide.txtar", []byte(script.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	testscript.Run(t, testscript.Params{
-		Dir: dir, RequireExplicitExec: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"node": scriptNode, "exits": scriptExits},
-	})
-}
-
-// guideCommand turns a line of the guide into one of a script: "# exits N" behind a command is its exit code.
-func guideCommand(line string) string {
-	command, code, ok := strings.Cut(line, "  # exits ")
-	if ok {
-		return "exits " + code + " " + command
-	}
-	return "exec " + command
 }

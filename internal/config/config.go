@@ -37,21 +37,16 @@ type Node struct {
 
 // Listener is one address on which the broker accepts Network Connections.
 type Listener struct {
-	Name           string
-	Bind           netip.AddrPort // an unspecified address means all of that family; port 0 picks a free one
-	AllowPlaintext bool
-	MaxClients     int
-	MaxPacket      Size
+	Name               string
+	Bind               netip.AddrPort // an unspecified address means all of that family; port 0 picks a free one
+	AllowPlaintext     bool
+	AllowClearPassword bool // passwords and tokens in clear text from other machines; needs AllowPlaintext
+	MaxClients         int
+	MaxPacket          Size
 }
 
 // Loopback reports whether only this machine can reach the listener.
 func (l *Listener) Loopback() bool { return l.Bind.Addr().Unmap().IsLoopback() }
-
-// Auth says who may log in.
-type Auth struct {
-	// Anonymous accepts clients that prove nothing. They get no durable sessions, except in a Plan made with Dev.
-	Anonymous bool
-}
 
 // ACL is the static authorization: an action is allowed when a filter of Allow and none of Deny matches the topic.
 // Publish also decides about Will and Retained Messages, Subscribe also about what is delivered.

@@ -27,12 +27,6 @@ var nodeKeys = []field[Config]{
 		"Folder for durable state; it is created with access for the owner only.", restart),
 }
 
-var authKeys = []field[Config]{
-	yesNo("auth.anonymous", func(c *Config) *bool { return &c.Auth.Anonymous }, false,
-		"Accept clients that prove nothing. They get no durable sessions, and no listener that other machines can "+
-			"reach accepts them."),
-}
-
 var aclKeys = []field[Config]{
 	filters("acl.publish.allow", func(c *Config) *[]Rule { return &c.ACL.Publish.Allow }, []string{"#"},
 		"Topics that may be published to, also by a Will and with RETAIN. Once acl is given, the default is []."),
@@ -162,6 +156,9 @@ var listenerKeys = []field[Listener]{
 	yesNo("listeners[].allow_plaintext", func(l *Listener) *bool { return &l.AllowPlaintext }, false,
 		"Accept unencrypted connections from other machines: anyone on the way reads and changes everything. "+
 			"It also takes a login: anonymous clients stay on loopback. Loopback needs no permission.", restart),
+	yesNo("listeners[].allow_clear_password", func(l *Listener) *bool { return &l.AllowClearPassword }, false,
+		"With allow_plaintext: also take passwords and tokens from other machines unencrypted. Anyone on the way can log in with them "+
+			"afterwards. SCRAM does without.", restart),
 	bounded(counts, "listeners[].max_clients", func(l *Listener) *int { return &l.MaxClients }, 0, 1, maxQuantity,
 		"Network Connections of this listener at one time; at most limits.clients.", inherits("limits.clients")),
 	bounded(sizes, "listeners[].max_packet", func(l *Listener) *Size { return &l.MaxPacket }, 0, 256, maxPacket,

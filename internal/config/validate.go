@@ -13,6 +13,7 @@ import (
 
 // complete gives listener values that are not set the values they inherit.
 func (c *Config) complete() {
+	c.completeAuth()
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		if l.MaxClients == 0 {
@@ -29,6 +30,7 @@ func (c *Config) check(d *decoder) {
 	c.checkSizes(d)
 	c.checkIntervals(d)
 	c.checkNoEffect(d)
+	c.checkAuth(d)
 	c.checkListeners(d)
 	c.ACL.Publish.check(d, "acl.publish", c.Limits.TopicLevels)
 	c.ACL.Subscribe.check(d, "acl.subscribe", c.Limits.TopicLevels)
@@ -117,7 +119,7 @@ type pointless struct{ path, because string }
 
 // pointless lists the keys that have no effect with these values.
 func (c *Config) pointless() []pointless {
-	var out []pointless
+	out := c.pointlessAuth()
 	for _, k := range []struct {
 		pointless
 		is bool
@@ -165,16 +167,20 @@ func (c *Config) checkListeners(d *decoder) {
 					"", at("bind"), "listeners")
 			}
 		}
-		if what, hint := l.exposure(); what != "" {
+		if l.AllowClearPassword && (!l.AllowPlaintext || l.Loopback() || !c.Auth.sendsSecret()) {
+			d.conflict(at("allow_clear_password")+": it has no effect without allow_plaintext, on loopback, or without login by password or token",
+				"remove it", at("allow_clear_password"))
+		}
+		if what, hint := l.exposure(&c.Auth); what != "" {
 			d.conflict(fmt.Sprintf("%s: %s", at("bind"), what), hint, at("bind"), "listeners")
 		}
 	}
 }
 
 // exposure says why a plaintext listener may not be bound where other machines reach it; "" when it may.
-func (l *Listener) exposure() (what, hint string) {
+func (l *Listener) exposure(a *Auth) (what, hint string) {
 	switch {
-	case l.Loopback():
+	case l.Loopback() || l.AllowPlaintext && a.HasLogin():
 		return "", ""
 	case !l.AllowPlaintext:
 		return fmt.Sprintf("other machines can reach %v, and everything on it would be readable on the way", l.Bind),

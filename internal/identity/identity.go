@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"net/netip"
 	"strconv"
+	"time"
 )
 
 // Evidence is what a transport proved about a Network Connection before the first MQTT byte. It is fixed when the
@@ -27,6 +28,9 @@ type TLS struct {
 	ServerName  string              // SNI, may be empty
 	Chain       []*x509.Certificate // verified client chain, leaf first; empty without client certificate
 	PSKIdentity string              // RFC 4279 identity; empty without PSK
+	// PSKFingerprint names the key of PSKIdentity within this process and tells nothing about it. It shows that a key was
+	// replaced.
+	PSKFingerprint [16]byte
 	// Exporter derives keying material bound to this TLS connection (RFC 5705, RFC 9266). Nil when the version or the
 	// negotiated extensions do not allow a safe export.
 	Exporter func(label string, context []byte, length int) ([]byte, error)
@@ -157,6 +161,7 @@ type Verdict struct {
 	Principal Principal
 	Data      []byte                    // Authentication Data for the client, with Accepted and Continued
 	Next      func(data []byte) Verdict // set with Continued
+	ExpiresAt time.Time                 // with Accepted: when the proof ends and the connection with it; zero: never
 	Failure   Failure                   // set with Rejected
 	Cause     error                     // for the log and for explain; never sent to the client
 }
