@@ -69,7 +69,10 @@ func reload(n *node.Node, plan *config.Plan, log *slog.Logger, level *slog.Level
 		log.Error("reload refused, nothing changed", "err", err)
 		return plan
 	}
-	n.Reload(next)
+	if err := n.Reload(next); err != nil {
+		log.Error("reload refused, nothing changed", "err", err)
+		return plan
+	}
 	level.Set(logLevel(next.Config.Log.Level))
 	for _, c := range changes {
 		log.Info("changed", "key", c.Key, "from", c.Old, "to", c.New)

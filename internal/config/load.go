@@ -123,12 +123,7 @@ func (c *Config) Notes() []string {
 	if !c.Auth.Anonymous {
 		notes = append(notes, "nobody can log in: auth.anonymous is false and no login method is configured")
 	}
-	if len(c.ACL.Publish.Allow) == 0 {
-		notes = append(notes, "nobody can publish: acl.publish.allow is empty")
-	}
-	if len(c.ACL.Subscribe.Allow) == 0 {
-		notes = append(notes, "nobody can subscribe: acl.subscribe.allow is empty")
-	}
+	notes = append(notes, c.ACL.notes()...)
 	if c.Storage.AckBeforeSync {
 		notes = append(notes, "a power failure loses acknowledged messages: storage.ack_before_sync is true")
 	}

@@ -30,6 +30,7 @@ func (c *Config) check(d *decoder) {
 	c.checkIntervals(d)
 	c.checkNoEffect(d)
 	c.checkListeners(d)
+	c.checkRules(d)
 	c.ACL.Publish.check(d, "acl.publish", c.Limits.TopicLevels)
 	c.ACL.Subscribe.check(d, "acl.subscribe", c.Limits.TopicLevels)
 }

@@ -11,14 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/sealmq/sealmq/internal/acl"
 	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/broker"
 	"github.com/sealmq/sealmq/internal/config"
-	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/store/memstore"
 	"github.com/sealmq/sealmq/internal/store/pebblestore"
 	"github.com/sealmq/sealmq/internal/transport"
@@ -43,7 +40,9 @@ type listener struct {
 // Start opens the store and the listeners of the plan and begins to serve. When it fails, nothing is left open.
 func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version string) (*Node, error) {
 	n := &Node{log: log, failed: make(chan error, 1)}
-	n.rules.load(plan.Config)
+	if err := n.rules.load(plan.Config); err != nil {
+		return nil, err
+	}
 	store, err := n.openStore(plan.Config)
 	if err != nil {
 		return nil, err
@@ -142,10 +141,14 @@ func (n *Node) Addrs() []net.Addr {
 // Failed yields an error when a listener stops by itself.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Reload applies a new plan whose restart-only keys are unchanged.
-func (n *Node) Reload(plan *config.Plan) {
-	n.rules.load(plan.Config)
+// Reload applies a new plan whose restart-only keys are unchanged. On an error nothing has changed. Subscriptions that the
+// new rules do not allow are gone when it returns.
+func (n *Node) Reload(plan *config.Plan) error {
+	if err := n.rules.load(plan.Config); err != nil {
+		return err
+	}
 	n.broker.Reload(settings(plan))
+	return nil
 }
 
 // Stop ends the broker in order: no new connections, clients are told, what was acknowledged is in the store.
@@ -154,45 +157,6 @@ func (n *Node) Stop(ctx context.Context) error {
 	n.serving.Wait()
 	return errors.Join(err, n.closeStore())
 }
-
-// rules is the broker's authorizer, replaced as a whole at a reload.
-type rules struct {
-	current atomic.Pointer[ruleSet]
-}
-
-type ruleSet struct {
-	static     acl.Static
-	generation uint64
-}
-
-func (r *rules) load(c *config.Config) {
-	next := &ruleSet{static: acl.Static{Publish: lists(c.ACL.Publish), Subscribe: lists(c.ACL.Subscribe)}}
-	if old := r.current.Load(); old != nil {
-		next.generation = old.generation + 1
-	}
-	r.current.Store(next)
-}
-
-func lists(r config.Rules) acl.Lists {
-	return acl.Lists{Allow: entries("allow ", r.Allow), Deny: entries("deny ", r.Deny)}
-}
-
-func entries(verb string, in []config.Rule) []acl.Entry {
-	out := make([]acl.Entry, len(in))
-	for i, rule := range in {
-		place := identity.Rule{Name: verb + string(rule.Filter), File: rule.File, Line: rule.Line}
-		out[i] = acl.Entry{Filter: rule.Filter, Rule: place}
-	}
-	return out
-}
-
-// Authorize implements broker.Authorizer.
-func (r *rules) Authorize(p *identity.Principal, clientID string, a identity.Action, name string) identity.Decision {
-	return r.current.Load().static.Authorize(p, clientID, a, name)
-}
-
-// Generation implements broker.Authorizer.
-func (r *rules) Generation() uint64 { return r.current.Load().generation }
 
 type systemClock struct{}
 

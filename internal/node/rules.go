@@ -1,0 +1,42 @@
+package node
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/sealmq/sealmq/internal/acl"
+	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/identity"
+)
+
+// rules is the broker's authorizer, replaced as a whole at a reload.
+type rules struct {
+	current atomic.Pointer[ruleSet]
+}
+
+type ruleSet struct {
+	policy     *acl.Policy
+	generation uint64
+}
+
+// load puts the rules of c in force. On an error the ones before stay.
+func (r *rules) load(c *config.Config) error {
+	policy, err := c.Policy()
+	if err != nil {
+		return fmt.Errorf("access rules: %w", err)
+	}
+	next := &ruleSet{policy: policy}
+	if old := r.current.Load(); old != nil {
+		next.generation = old.generation + 1
+	}
+	r.current.Store(next)
+	return nil
+}
+
+// Authorize implements broker.Authorizer.
+func (r *rules) Authorize(p *identity.Principal, clientID string, a identity.Action, name string) identity.Decision {
+	return r.current.Load().policy.Authorize(p, clientID, a, name)
+}
+
+// Generation implements broker.Authorizer.
+func (r *rules) Generation() uint64 { return r.current.Load().generation }
