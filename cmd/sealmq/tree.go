@@ -20,6 +20,10 @@ type tree struct {
 	Config  configCommand  `cmd:"" help:"Check a configuration, or show what is in force."`
 	Pub     pubCommand     `cmd:"" help:"Publish messages; flags as of mosquitto_pub."`
 	Sub     subCommand     `cmd:"" help:"Subscribe and print messages; flags as of mosquitto_sub."`
+	Status  statusCommand  `cmd:"" help:"Say how a running broker is."`
+	Admin   adminCommand   `cmd:"" help:"Look into a running broker and change what it holds."`
+	Backup  backupCommand  `cmd:"" help:"Copy the state of a running broker."`
+	Restore restoreCommand `cmd:"" help:"Make a data folder out of a backup."`
 	Version versionCommand `cmd:"" help:"Say which build this is."`
 }
 

@@ -100,6 +100,7 @@ var layout = []Package{
 	{Dir: "internal/store/pebblestore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/identity", "mqtt", "topic"}},
+	{Dir: "internal/control", Layer: Adapter, May: []string{"topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, Planned: true},
 	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/identity", "topic"}},

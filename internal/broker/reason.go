@@ -36,6 +36,7 @@ var (
 	errReauthenticated = errors.New("re-authentication failed")
 	errTooDeep         = errors.New("topic has too many levels")
 	errClosedByClient  = errors.New("disconnected by the client")
+	errUnreadable      = errors.New("stored messages cannot be read")
 	errUnknownID       = errors.New("packet identifier not found")
 )
 
@@ -70,6 +71,7 @@ var reasons = []struct {
 	{errReauthenticated, mqtt.NotAuthorized},
 	{errTooDeep, mqtt.TopicNameInvalid},
 	{errClosedByClient, mqtt.NormalDisconnection},
+	{errUnreadable, mqtt.ImplementationSpecificError},
 	{errUnknownID, mqtt.PacketIdentifierNotFound},
 	{store.ErrFull, mqtt.QuotaExceeded},
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/broker"
 	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/control"
 	"github.com/sealmq/sealmq/internal/store/memstore"
 	"github.com/sealmq/sealmq/internal/store/pebblestore"
 	"github.com/sealmq/sealmq/internal/transport"
@@ -23,13 +24,17 @@ import (
 
 // Node is a running broker with its listeners.
 type Node struct {
-	broker     *broker.Broker
-	listeners  []listener
-	log        *slog.Logger
-	rules      rules
-	serving    sync.WaitGroup
-	failed     chan error
-	closeStore func() error
+	broker    *broker.Broker
+	listeners []listener
+	log       *slog.Logger
+	rules     rules
+	serving   sync.WaitGroup
+	failed    chan error
+	store     engine
+
+	control     *control.Server
+	controlDir  string
+	controlTemp string // removed with the broker; "" when the socket is in the data folder
 }
 
 type listener struct {
@@ -47,30 +52,44 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	if err != nil {
 		return nil, err
 	}
-	n.closeStore = store.Close
+	n.store = store
 	n.broker = broker.New(broker.Options{
 		Settings: settings(plan), Store: store, Reader: store, Authenticator: authn.Open{Anonymous: plan.Config.Auth.Anonymous},
 		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version,
 	})
-	if err := n.listen(ctx, plan.Config.Listeners); err != nil {
+	socket, err := n.openControl(plan, version)
+	if err != nil {
 		return nil, errors.Join(err, store.Close())
+	}
+	if err := n.listen(ctx, plan.Config.Listeners); err != nil {
+		return nil, errors.Join(err, n.closeControl(socket), store.Close())
 	}
 	if err := n.broker.Start(); err != nil {
 		n.closeListeners()
-		return nil, errors.Join(err, store.Close())
+		return nil, errors.Join(err, n.closeControl(socket), store.Close())
 	}
+	n.serving.Go(func() {
+		if err := n.control.Serve(socket); err != nil {
+			n.fail(fmt.Errorf("control socket: %w", err))
+		}
+	})
 	for i := range n.listeners {
 		l := &n.listeners[i]
 		n.serving.Go(func() {
 			if err := n.broker.Serve(l.Listener, l.name); err != nil {
-				select {
-				case n.failed <- fmt.Errorf("listener %s: %w", l.name, err):
-				default:
-				}
+				n.fail(fmt.Errorf("listener %s: %w", l.name, err))
 			}
 		})
 	}
 	return n, nil
+}
+
+// fail tells whoever watches Failed, unless somebody has already.
+func (n *Node) fail(err error) {
+	select {
+	case n.failed <- err:
+	default:
+	}
 }
 
 // engine is a store with both of its sides.
@@ -153,9 +172,9 @@ func (n *Node) Reload(plan *config.Plan) error {
 
 // Stop ends the broker in order: no new connections, clients are told, what was acknowledged is in the store.
 func (n *Node) Stop(ctx context.Context) error {
-	err := n.broker.Shutdown(ctx)
+	err := errors.Join(n.control.Close(), n.removeControlTemp(), n.broker.Shutdown(ctx))
 	n.serving.Wait()
-	return errors.Join(err, n.closeStore())
+	return errors.Join(err, n.store.Close())
 }
 
 type systemClock struct{}

@@ -21,12 +21,14 @@ const writeTimeout = time.Minute
 // settings translates a plan into the broker's terms.
 func settings(plan *config.Plan) broker.Settings {
 	l := &plan.Config.Limits
-	maxClients := 0
+	listeners := make(map[string]broker.ListenerLimits, len(plan.Config.Listeners))
 	for i := range plan.Config.Listeners {
-		maxClients += plan.Config.Listeners[i].MaxClients
+		own := &plan.Config.Listeners[i]
+		listeners[own.Name] = broker.ListenerLimits{MaxClients: own.MaxClients, MaxPacket: int(own.MaxPacket)}
 	}
 	return broker.Settings{
-		MaxClients:              min(l.Clients, maxClients),
+		Listeners:               listeners,
+		MaxClients:              l.Clients,
 		MaxPerAddress:           l.ConnectionsPerAddress,
 		ConnectTimeout:          l.ConnectTimeout,
 		MaxConnectPacket:        int(l.ConnectPacket),
@@ -40,7 +42,7 @@ func settings(plan *config.Plan) broker.Settings {
 		ReceiveMaximum:          uint16(min(l.ReceiveMaximum, math.MaxUint16)),
 		UnackedMessagesV3:       l.UnackedV3.Messages,
 		UnackedBytes:            int64(l.UnackedV3.Bytes),
-		SendQuotaV3:             l.Inflight,
+		SendQuota:               l.Inflight,
 		TopicAliasMaximum:       uint16(min(l.TopicAliasMaximum, math.MaxUint16)),
 		PublishRate:             float64(max(l.PublishRate.PerClient, 0)),
 		PublishBurst:            l.PublishRate.Burst,
