@@ -167,6 +167,9 @@ func (n *Node) Reload(plan *config.Plan) error {
 		return err
 	}
 	n.broker.Reload(settings(plan))
+	if removed := n.broker.RecheckSubscriptions(); removed > 0 {
+		n.log.Warn("subscriptions removed, because the rules no longer allow them", "count", removed)
+	}
 	return nil
 }
 
