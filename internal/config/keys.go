@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/acl"
 	"github.com/sealmq/sealmq/topic"
 )
 
@@ -28,6 +29,12 @@ var nodeKeys = []field[Config]{
 }
 
 var aclKeys = []field[Config]{
+	groups("groups", func(c *Config) *map[string][]acl.Selector { return &c.ACL.Groups },
+		"Names for several clients, for the who of rules, as group:NAME. A member is user:NAME (a local account; a bare NAME "+
+			"means the same), METHOD:NAME (certificate:pump-7, psk:pump-7, jwt:alice), name:NAME or client:ID."),
+	ruleList(aclPath, func(c *Config) *[]acl.Rule { return &c.ACL.Rules },
+		"Rules {who, allow or deny, topic} in order: the first that matches decides, and what none matches is denied; see acl.md. "+
+			"Without rules there are the lists acl.publish and acl.subscribe, which hold for everybody."),
 	filters("acl.publish.allow", func(c *Config) *[]Rule { return &c.ACL.Publish.Allow }, []string{"#"},
 		"Topics that may be published to, also by a Will and with RETAIN. Once acl is given, the default is []."),
 	filters("acl.publish.deny", func(c *Config) *[]Rule { return &c.ACL.Publish.Deny }, nil,
