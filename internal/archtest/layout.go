@@ -45,6 +45,7 @@ const brokerDir = "internal/broker"
 // testSupport may be imported by every test file.
 var testSupport = []string{
 	"internal/conformance",
+	"internal/pkitest",
 	"internal/repotree",
 	"internal/store/memstore",
 	"internal/store/storetest",
@@ -129,6 +130,7 @@ var layout = []Package{
 	},
 
 	{Dir: "internal/repotree", Layer: Evidence},
+	{Dir: "internal/pkitest", Layer: Evidence},
 	{Dir: "internal/archtest", Layer: Evidence, May: []string{"internal/repotree"}},
 	{Dir: "internal/conformance", Layer: Evidence, May: []string{"internal/repotree"}},
 	{Dir: "vectors/protect", Layer: Evidence, May: []string{"cose", "internal/cbor", "keyring", "protect"}},

@@ -3,18 +3,12 @@ package node
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -25,89 +19,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/pkitest"
 	"github.com/sealmq/sealmq/internal/transport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// pki is a throw-away authority that writes the files of a listener into dir.
-type pki struct {
-	t    *testing.T
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	next int64
-}
-
-func newPKI(t *testing.T) *pki {
-	t.Helper()
-	p := &pki{t: t, dir: t.TempDir(), next: 1}
-	p.cert = &x509.Certificate{
-		Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}
-	pair := p.issue(p.cert)
-	p.cert, p.key = pair.Leaf, pair.PrivateKey.(*ecdsa.PrivateKey)
-	p.write("ca.crt", "CERTIFICATE", p.cert.Raw)
-	return p
-}
-
-// issue signs with the authority, or lets it sign itself.
-func (p *pki) issue(template *x509.Certificate) tls.Certificate {
-	p.t.Helper()
-	p.next++
-	template.SerialNumber = big.NewInt(p.next)
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	p.check(err)
-	signer := key
-	if p.key != nil {
-		signer = p.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, p.cert, &key.PublicKey, signer)
-	p.check(err)
-	leaf, err := x509.ParseCertificate(der)
-	p.check(err)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-}
-
-func (p *pki) check(err error) {
-	p.t.Helper()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-func (p *pki) write(name, kind string, der []byte) {
-	p.t.Helper()
-	p.check(os.WriteFile(filepath.Join(p.dir, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
-}
-
-func (p *pki) serve() {
-	p.t.Helper()
-	c := p.issue(&x509.Certificate{DNSNames: []string{"localhost"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
-	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
-	p.check(err)
-	p.write("server.crt", "CERTIFICATE", c.Certificate[0])
-	p.write("server.key", "PRIVATE KEY", key)
-}
-
-func (p *pki) client() tls.Certificate {
-	return p.issue(&x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-}
-
-func (p *pki) revoke(certs ...tls.Certificate) {
-	p.t.Helper()
-	p.next++
-	list := &x509.RevocationList{Number: big.NewInt(p.next), ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().Add(time.Hour)}
-	for _, c := range certs {
-		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries,
-			x509.RevocationListEntry{SerialNumber: c.Leaf.SerialNumber, RevocationTime: time.Now()})
-	}
-	der, err := x509.CreateRevocationList(rand.Reader, list, p.cert, p.key)
-	p.check(err)
-	p.write("clients.crl", "X509 CRL", der)
-}
 
 const rotationConfig = `
 version: 1
@@ -121,14 +37,14 @@ storage: {engine: memory}
 `
 
 // dial connects an MQTT 5 client and reads its CONNACK.
-func (p *pki) dial(addr net.Addr, id string, cert tls.Certificate) (*tls.Conn, error) {
+func dial(p *pkitest.PKI, addr net.Addr, id string, cert tls.Certificate) (*tls.Conn, error) {
 	pool := x509.NewCertPool()
-	pool.AddCert(p.cert)
+	pool.AddCert(p.Cert)
 	c, err := tls.Dial("tcp", addr.String(), &tls.Config{RootCAs: pool, ServerName: "localhost", Certificates: []tls.Certificate{cert}})
 	if err != nil {
 		return nil, err
 	}
-	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(2 * time.Minute))
 	connect := append([]byte{0x10, byte(13 + len(id)), 0, 4, 'M', 'Q', 'T', 'T', 5, 2, 0, 0, 0, 0, byte(len(id))}, id...)
 	if _, err := c.Write(connect); err != nil {
 		return c, err
@@ -155,21 +71,27 @@ func TestRotation(t *testing.T) {
 	if testing.Short() {
 		count = 100
 	}
-	p := newPKI(t)
-	p.serve()
-	p.revoke()
-	file := filepath.Join(p.dir, "sealmq.yaml")
-	p.check(os.WriteFile(file, []byte(rotationConfig), 0o600))
+	p := pkitest.New(t)
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.Server()
+	p.Revoke()
+	file := filepath.Join(p.Dir, "sealmq.yaml")
+	check(os.WriteFile(file, []byte(rotationConfig), 0o600))
 	plan, err := config.FromFlags(config.Flags{Config: file})
-	p.check(err)
+	check(err)
 	n, err := Start(t.Context(), plan, slog.New(slog.DiscardHandler), "test")
-	p.check(err)
+	check(err)
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		p.check(n.Stop(ctx))
+		check(n.Stop(ctx))
 	}()
-	good, bad := p.client(), p.client()
+	good, bad := p.Client(), p.Client()
 	conns := make([]*tls.Conn, count)
 	revoked := func(i int) bool { return i%10 == 3 }
 	for i := range conns {
@@ -177,21 +99,21 @@ func TestRotation(t *testing.T) {
 		if revoked(i) {
 			cert = bad
 		}
-		conns[i], err = p.dial(n.Addrs()[0], fmt.Sprintf("c%d", i), cert)
-		p.check(err)
+		conns[i], err = dial(p, n.Addrs()[0], fmt.Sprintf("c%d", i), cert)
+		check(err)
 		defer conns[i].Close() //nolint:errcheck // test
 	}
 
-	p.serve()
-	p.revoke(bad)
-	p.check(os.WriteFile(filepath.Join(p.dir, "ca.crt"), []byte("nothing"), 0o600))
+	p.Server()
+	p.Revoke(bad)
+	check(os.WriteFile(filepath.Join(p.Dir, "ca.crt"), []byte("nothing"), 0o600))
 	if err := n.Reload(plan); !errors.Is(err, transport.CheckFile) || !strings.Contains(err.Error(), "mtls") {
 		t.Fatalf("broken file: %v", err)
 	}
 	ping(t, conns[3]) // its certificate is revoked by a list that is not in force
-	p.write("ca.crt", "CERTIFICATE", p.cert.Raw)
+	p.Write("ca.crt", "CERTIFICATE", p.Cert.Raw)
 	before := time.Now()
-	p.check(n.Reload(plan))
+	check(n.Reload(plan))
 	for i, c := range conns {
 		if !revoked(i) {
 			continue
@@ -209,12 +131,12 @@ func TestRotation(t *testing.T) {
 			ping(t, c)
 		}
 	}
-	if c, err := p.dial(n.Addrs()[0], "again", bad); err == nil {
+	if c, err := dial(p, n.Addrs()[0], "again", bad); err == nil {
 		t.Error("a revoked certificate gets in")
 		_ = c.Close()
 	}
-	c, err := p.dial(n.Addrs()[0], "new", good)
-	p.check(err)
+	c, err := dial(p, n.Addrs()[0], "new", good)
+	check(err)
 	if c.ConnectionState().PeerCertificates[0].Equal(conns[0].ConnectionState().PeerCertificates[0]) {
 		t.Error("the new server certificate is not in use")
 	}

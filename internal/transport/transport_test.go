@@ -340,7 +340,9 @@ func exchange(t testing.TB, peer net.Conn, w wire) {
 	t.Helper()
 	sent := make([]byte, 3<<20)
 	_, _ = rand.Read(sent)
+	written := make(chan struct{})
 	go func() {
+		defer close(written)
 		rest := sent
 		for len(rest) > 0 {
 			n, err := w.TryWrite(rest[:min(len(rest), 100_001)])
@@ -358,6 +360,7 @@ func exchange(t testing.TB, peer net.Conn, w wire) {
 	if _, err := io.ReadFull(peer, got); err != nil || !bytes.Equal(got, sent) {
 		t.Fatalf("from the server: %v", err)
 	}
+	<-written
 	go func() {
 		for rest := sent; len(rest) > 0; {
 			n := min(len(rest), 1+len(rest)%40_000)
