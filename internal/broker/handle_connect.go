@@ -35,7 +35,8 @@ func (c *conn) handleConnect(w *work, h mqtt.Header, body []byte) error {
 	defer cancel()
 	verdict := c.b.authn.Authenticate(ctx, &c.evidence, credentialsOf(p))
 	if verdict.Outcome == identity.Continued {
-		c.connect = p.Clone()
+		p = p.Clone() // what is read next overwrites the packet
+		c.connect, c.clientID = p, p.ClientID
 	}
 	return c.continueLogin(w, p, verdict)
 }
