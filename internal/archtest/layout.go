@@ -102,7 +102,6 @@ var layout = []Package{
 	{Dir: "internal/transport", Layer: Adapter, May: []string{"internal/identity", "psktls"}},
 	{
 		Dir: "internal/authn", Layer: Adapter, May: []string{"cose", "internal/identity", "internal/privfile", "keyring", "protect"},
-		Tests: []string{"mqtt"},
 	},
 	{Dir: "internal/store/memstore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/pebblestore", Layer: Adapter, May: storeAdapter},
