@@ -162,7 +162,7 @@ func TestClientMosquittoWill(t *testing.T) {
 func TestClientMosquittoSession(t *testing.T) {
 	forEach(t, func(t *testing.T, url string, v mqtt.Version, q mqtt.QoS) {
 		if q == mqtt.AtMostOnce {
-			t.Skip("skipped: qos 0 is not kept for an absent client")
+			return // may be lost for an absent client: nothing to check
 		}
 		name := fmt.Sprintf("absent/%d/%d", v, q)
 		cfg := client.Config{Server: url, Version: v, ClientID: fmt.Sprintf("absent-%d-%d", v, q)}
