@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/control"
 	"github.com/sealmq/sealmq/internal/node"
+	"github.com/sealmq/sealmq/internal/store"
 	"github.com/sealmq/sealmq/internal/transport"
 )
 
@@ -68,6 +70,7 @@ func (a *app) announce(n *node.Node, plan *config.Plan) {
 	writef(a.stderr, "\nTry it from two other terminals:\n")
 	writef(a.stderr, "  sealmq sub -h %s -p %s -t 'test/#' -v\n", host, port)
 	writef(a.stderr, "  sealmq pub -h %s -p %s -t test/hello -m 'hello'\n", host, port)
+	writef(a.stderr, "  sealmq status --data %s\n", oneLine(n.ControlDir()))
 	writef(a.stderr, "mosquitto_sub and mosquitto_pub take the same letters. Stop the broker with Ctrl-C.\n\n")
 }
 
@@ -96,5 +99,17 @@ func startError(err error) error {
 	if errors.As(err, &busy) {
 		return &failure{exitFailed, fmt.Sprintf("cannot listen on %v", busy.Address), busy.Why(), busy.Hint(), err}
 	}
-	return &failure{exitFailed, "cannot start the broker", err.Error(), "", err}
+	f := &failure{exitFailed, "cannot start the broker", err.Error(), "", err}
+	var (
+		damaged *store.CorruptError
+		used    *store.InUseError
+		answers *control.InUseError
+	)
+	switch {
+	case errors.As(err, &damaged):
+		f.hint = "nothing was changed; sealmq restore BACKUP --data DIR makes a new data folder"
+	case errors.As(err, &used) || errors.As(err, &answers):
+		f.hint = "stop that broker first, or give this one another folder with --data DIR"
+	}
+	return f
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strconv"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/observe"
 )
 
@@ -20,6 +22,11 @@ type tree struct {
 	Config  configCommand  `cmd:"" help:"Check a configuration, or show what is in force."`
 	Pub     pubCommand     `cmd:"" help:"Publish messages; flags as of mosquitto_pub."`
 	Sub     subCommand     `cmd:"" help:"Subscribe and print messages; flags as of mosquitto_sub."`
+	Status  statusCommand  `cmd:"" help:"Say how a running broker is."`
+	Admin   adminCommand   `cmd:"" help:"Look into a running broker and change what it holds."`
+	Backup  backupCommand  `cmd:"" help:"Copy the state of a running broker."`
+	Restore restoreCommand `cmd:"" help:"Make a data folder out of a backup."`
+	Passwd  passwdCommand  `cmd:"" help:"Manage the account files of the broker."`
 	Version versionCommand `cmd:"" help:"Say which build this is."`
 }
 
@@ -44,6 +51,7 @@ func (a *app) parser(root *tree) (*kong.Kong, error) {
 		kong.NoDefaultHelp(),
 		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Vars{"scramIterations": strconv.Itoa(authn.DefaultSCRAMIterations)},
 		kong.Bind(a),
 	)
 }

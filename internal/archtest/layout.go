@@ -96,18 +96,22 @@ var layout = []Package{
 
 	{Dir: "psktls", Layer: Adapter},
 	{Dir: "internal/transport", Layer: Adapter, May: []string{"internal/identity", "psktls"}},
-	{Dir: "internal/authn", Layer: Adapter, May: []string{"cose", "internal/identity", "keyring", "protect"}},
+	{
+		Dir: "internal/authn", Layer: Adapter, May: []string{"cose", "internal/identity", "internal/privfile", "keyring", "protect"},
+		Tests: []string{"mqtt"},
+	},
 	{Dir: "internal/store/memstore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/pebblestore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter},
-	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/identity", "mqtt", "topic"}},
+	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "mqtt", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, Planned: true},
+	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/identity", "topic"}},
 
 	{
 		Dir: "internal/node", Layer: Wiring,
 		May: []string{
-			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/identity", "internal/observe", "internal/session", "internal/store",
+			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/control", "internal/identity", "internal/observe", "internal/privfile", "internal/session", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "mqtt", "protect", "psktls", "topic",
 		},
 		Tests: []string{"client"},
@@ -115,7 +119,7 @@ var layout = []Package{
 	{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
-			brokerDir, "client", "cose", "internal/acl", "internal/authn", "internal/ca", "internal/config", "internal/explain",
+			brokerDir, "client", "cose", "internal/acl", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/explain",
 			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},

@@ -34,8 +34,8 @@ func (b *Broker) bind(w *work, c *conn, p *mqtt.Connect, wl *will) (binding, err
 	}
 	s := old
 	if s == nil {
-		if expiry > 0 && b.ownerFull(c) {
-			putBatch(batch)
+		if expiry > 0 && !b.owners.take(*c.principal, b.settings().SessionsPerOwner) {
+			b.store.Commit(batch, func(error) { putBatch(batch) }) // the session before has ended all the same
 			return binding{}, refuse(errQuota, "", "the principal has too many sessions")
 		}
 		s = b.newSession(c, expiry, w.now)
@@ -76,8 +76,7 @@ func (b *Broker) newSession(c *conn, expiry uint32, now int64) *clientSession {
 	s := &clientSession{b: b, clientID: c.clientID, id: b.nextSession(), created: now, principal: c.principal}
 	s.state = session.New(s.id, expiry > 0, &b.settings().Queue)
 	if expiry > 0 {
-		s.durable.Store(true)
-		b.owners.add(*s.principal, 1)
+		s.durable.Store(true) // it was counted for its owner before
 	}
 	return s
 }
@@ -164,6 +163,7 @@ func (s *clientSession) detach(w *work) *will {
 // Client Identifier is held, so nobody binds it meanwhile.
 func (b *Broker) endSession(w *work, s *clientSession, batch *store.Batch) {
 	b.sessions.remove(s)
+	s.subscribing.Lock()
 	s.mu.Lock()
 	s.ended = true
 	s.unschedule(timerExpiry, timerWill, timerHeld)
@@ -176,6 +176,7 @@ func (b *Broker) endSession(w *work, s *clientSession, batch *store.Batch) {
 	for f := range subs {
 		b.unsubscribe(s, f)
 	}
+	s.subscribing.Unlock()
 	if wl != nil { // the session ends before the delay [MQTT-3.1.3-9], or by a Clean Start that took it over
 		b.publishWill(w, s, wl)
 	}

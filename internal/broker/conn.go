@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,7 @@ type conn struct {
 	proved   atomic.Bool // evidence is complete and does not change any more
 	listener string
 	address  addressKey
+	maxInput int // bytes of one packet from the client: what CONNACK says, so a reload does not change it
 
 	// From CONNECT.
 	version     mqtt.Version
@@ -41,6 +43,8 @@ type conn struct {
 	out  outBuffer
 	acks ackFIFO
 
+	replays replays
+
 	aliasIn  map[uint16]string
 	aliasOut aliasTable // under out's lock
 
@@ -54,6 +58,7 @@ type conn struct {
 	lastRead     atomic.Int64 // Unix nanoseconds
 	partialSince atomic.Int64 // Unix nanoseconds; 0: no packet is incomplete
 	checkAt      atomic.Int64 // when the next deadline check is scheduled
+	loginEnds    atomic.Int64 // Unix nanoseconds; 0: the login does not expire
 	timer        timer        // for that check
 	phase        atomic.Int32
 
@@ -78,19 +83,32 @@ func (b *Broker) accept(nc net.Conn, listener string) {
 	c.timer = timer{kind: timerConn, conn: c}
 	c.address = keyOf(nc.RemoteAddr())
 	set := b.settings()
+	c.maxInput = set.MaxPacket
+	own, limited := set.Listeners[listener]
+	if limited {
+		c.maxInput = min(c.maxInput, own.MaxPacket)
+	}
 	b.mu.Lock()
-	full := b.closing || len(b.conns) >= set.MaxClients
-	crowded := set.MaxPerAddress > 0 && !c.address.loopback() && b.byAddress[c.address] >= set.MaxPerAddress
-	if !full && !crowded {
+	reached := ""
+	switch {
+	case b.closing:
+		reached = "none: the broker is stopping"
+	case len(b.conns) >= set.MaxClients:
+		reached = "clients"
+	case limited && b.perListen[listener] >= own.MaxClients:
+		reached = "clients of the listener"
+	case set.MaxPerAddress > 0 && !c.address.loopback() && b.byAddress[c.address] >= set.MaxPerAddress:
+		reached = "connections per address"
+	default:
 		b.conns[c] = struct{}{}
 		b.byAddress[c.address]++
+		b.perListen[listener]++
 		b.wg.Add(1)
 	}
 	b.mu.Unlock()
-	if full || crowded {
+	if reached != "" {
 		b.stats.refusedConnections.Add(1)
-		b.log.Warn("connection refused", "listener", listener, "remote", nc.RemoteAddr(),
-			"limit", map[bool]string{true: "clients", false: "connections per address"}[full])
+		b.log.Warn("connection refused", "listener", listener, "remote", nc.RemoteAddr(), "limit", reached)
 		_ = nc.Close()
 		return
 	}
@@ -166,10 +184,19 @@ func (c *conn) prove() error {
 // recoverPanic ends the connection whose goroutine panicked, and nothing else.
 func (c *conn) recoverPanic() {
 	if r := recover(); r != nil {
+		defer c.b.recoverPanic("the end of a connection") // its Will is published there
 		c.b.stats.panics.Add(1)
 		c.b.log.Error("panic in a connection; it is closed, the broker goes on",
 			"client", c.clientID, "remote", c.remote(), "panic", r, "stack", string(debug.Stack()))
 		c.disconnect(errPanicked)
+	}
+}
+
+// recoverPanic is deferred where a panic would end the broker; where says what it ends instead.
+func (b *Broker) recoverPanic(where string) {
+	if r := recover(); r != nil {
+		b.stats.panics.Add(1)
+		b.log.Error("panic in "+where+"; the broker goes on", "panic", r, "stack", string(debug.Stack()))
 	}
 }
 
@@ -183,6 +210,11 @@ func (c *conn) receive(data []byte) (more bool) {
 		c.discard += len(data)
 		return c.discard < lingerBytes
 	}
+	if data[0]>>4 == byte(mqtt.TypePublish) {
+		// Sockets that become readable together wake their readers in no particular order. Letting the others go first
+		// keeps a SUBSCRIBE ahead of a PUBLISH that another client has sent after it.
+		runtime.Gosched()
+	}
 	w := c.b.getWork()
 	defer w.release()
 	c.lastRead.Store(w.now)
@@ -192,6 +224,10 @@ func (c *conn) receive(data []byte) (more bool) {
 		data = c.partial
 	}
 	n, err := c.packets(w, data)
+	if err == nil && c.phase.Load() == connected && c.out.pending() > 2*c.outLimit {
+		// Deliveries stop long before: these are answers to somebody who does not read them.
+		err = refuse(errSlowConsumer, "", "too many bytes wait for a client that sends and does not read")
+	}
 	if err != nil {
 		c.fail(w, err)
 		return true
@@ -232,11 +268,13 @@ func (c *conn) packets(w *work, data []byte) (n int, err error) {
 // checkHeader refuses, before anything is kept, a packet that is too large or out of place [MQTT-3.1.0-1].
 func (c *conn) checkHeader(h mqtt.Header, size int) error {
 	set := c.b.settings()
-	limit := set.MaxPacket
+	limit := c.maxInput
 	if c.phase.Load() == awaitConnect {
 		if h.Type != mqtt.TypeConnect {
 			return errNotConnect
 		}
+	}
+	if c.phase.Load() != connected {
 		limit = min(limit, set.MaxConnectPacket)
 	}
 	if size+h.Remaining > limit {
@@ -252,7 +290,9 @@ func (c *conn) keepRest(w *work, rest []byte, fresh bool) {
 		c.partialSince.Store(0)
 		return
 	}
-	c.partial = append(c.partial[:0], rest...)
+	if fresh || len(c.partial) == 0 { // otherwise rest is all that was kept before, already in place
+		c.partial = append(c.partial[:0], rest...)
+	}
 	if fresh || c.partialSince.Load() == 0 {
 		c.partialSince.Store(w.now)
 		if c.phase.Load() == connected {

@@ -19,7 +19,7 @@ func (c *conn) handlePublish(w *work, h mqtt.Header, body []byte, size int) erro
 		return refuse(errProtocol, "MQTT-3.3.4-6", "subscription identifier from a client")
 	}
 	c.b.stats.received(p.QoS, len(p.Payload))
-	if err := c.rate.allow(c, w.now, len(p.Payload)); err != nil {
+	if err := c.rate.allow(c, w, size); err != nil {
 		return err
 	}
 	if err := c.resolveAlias(p); err != nil {
@@ -79,8 +79,19 @@ func (c *conn) publishQoS2(w *work, p *mqtt.Publish, size int) error {
 	fx := session.Effects{Batch: batch}
 	s := c.session
 	s.mu.Lock()
+	if s.conn != c { // taken over meanwhile
+		s.mu.Unlock()
+		putBatch(batch)
+		return nil
+	}
 	s.state.Step(session.Event{Kind: session.Publish, PacketID: p.PacketID}, w.now, &fx)
 	s.mu.Unlock()
+	accepted := fx.Outcome == session.Duplicate
+	defer func() {
+		if !accepted {
+			c.forget(p.PacketID, w.now)
+		}
+	}()
 	if fx.Opened {
 		if err := c.open(); err != nil {
 			return err
@@ -102,16 +113,21 @@ func (c *conn) publishQoS2(w *work, p *mqtt.Publish, size int) error {
 			c.b.refusedPublish(c, p.Topic, err)
 		}
 	}
-	if err != nil {
-		batch.Reset() // of what was refused nothing is stored
-		fx = session.Effects{Batch: batch}
-		s.mu.Lock()
-		s.state.Step(session.Event{Kind: session.Refuse, PacketID: p.PacketID}, w.now, &fx)
-		s.mu.Unlock()
-		batch.Reset()
-		putBatch(batch)
+	if accepted = err == nil; !accepted {
+		putBatch(batch) // of what was refused nothing is stored
 	}
 	return c.acknowledge(w, number, r, err)
+}
+
+// forget gives back the Packet Identifier of a QoS 2 message that was not routed, whatever the reason: the client's next
+// attempt is a new message and not a copy that has been delivered.
+func (c *conn) forget(pid mqtt.PacketID, now int64) {
+	fx := session.Effects{Batch: getBatch()}
+	s := c.session
+	s.mu.Lock()
+	s.state.Step(session.Event{Kind: session.Refuse, PacketID: pid}, now, &fx)
+	s.mu.Unlock()
+	putBatch(fx.Batch) // the identifier was never stored
 }
 
 // repeatPubrec answers a resent QoS 2 PUBLISH, after whatever its first copy waits for is on disk.

@@ -19,21 +19,23 @@ func (c *conn) handleSubscribe(w *work, h mqtt.Header, body []byte) error {
 	if len(p.Subscriptions) > c.b.settings().FiltersPerSubscribe {
 		return refuse(errTooManyFilters, "", "too many filters in one subscribe")
 	}
+	asked, err := c.checkFilters(p.Subscriptions)
+	if err != nil {
+		return err
+	}
+	if len(p.Properties.SubscriptionIDs) == 1 {
+		for i := range asked {
+			asked[i].row.SubscriptionID = p.Properties.SubscriptionIDs[0]
+		}
+	}
 	ack := mqtt.Suback{PacketID: p.PacketID}
 	batch := getBatch()
 	var replays []replay
-	var id uint32
-	if len(p.Properties.SubscriptionIDs) == 1 {
-		id = p.Properties.SubscriptionIDs[0]
-	}
-	for i := range p.Subscriptions {
-		code, r, err := c.subscribe(&p.Subscriptions[i], id, batch)
-		if err != nil {
-			return err
-		}
+	for i := range asked {
+		code, send := c.subscribe(&asked[i], batch)
 		ack.ReasonCodes = append(ack.ReasonCodes, code)
-		if r != nil {
-			replays = append(replays, *r)
+		if send {
+			replays = append(replays, replay{filter: asked[i].filter, sub: asked[i].row})
 		}
 	}
 	// A durable session's subscriptions are on disk before the SUBACK says so.
@@ -41,56 +43,79 @@ func (c *conn) handleSubscribe(w *work, h mqtt.Header, body []byte) error {
 		return err
 	}
 	c.sendPacket(w, &ack) // [MQTT-3.8.4-1] [MQTT-3.8.4-2]
-	c.b.replayRetained(w, c, replays)
+	if err := c.b.replayRetained(w, c, replays); err != nil {
+		return err
+	}
 	c.b.groups.joined(w, c.session)
 	return nil
 }
 
-// subscribe takes one filter. An error ends the connection; a refusal of this filter only is a reason code.
-func (c *conn) subscribe(sub *mqtt.Subscription, id uint32, batch *store.Batch) (mqtt.ReasonCode, *replay, error) {
-	set := c.b.settings()
-	share, filter, err := topic.ParseSubscription(sub.Filter)
-	if err == nil && topic.Levels(string(filter)) > set.TopicLevels {
-		err = errTooDeep
-	}
-	if err != nil {
-		if c.version < mqtt.V5 {
-			return 0, nil, err // [MQTT311-4.7.1-2] [MQTT311-4.7.1-3]: MQTT 3 knows no reason per filter
+// wanted is one checked filter of a SUBSCRIBE.
+type wanted struct {
+	row     store.Subscription
+	filter  topic.Filter // without $share/NAME/
+	shared  bool
+	refused error // why this one is not granted
+}
+
+// checkFilters judges all filters before any takes effect. An error ends the connection.
+func (c *conn) checkFilters(subs []mqtt.Subscription) ([]wanted, error) {
+	list := make([]wanted, len(subs))
+	for i := range subs {
+		sub := &subs[i]
+		row := store.Subscription{
+			Filter: cloneString(sub.Filter), QoS: sub.QoS, NoLocal: sub.NoLocal, RetainAsPublished: sub.RetainAsPublished,
+			RetainHandling: sub.RetainHandling,
 		}
-		return filterReason(err), nil, nil
+		share, filter, err := topic.ParseSubscription(row.Filter)
+		if err == nil && topic.Levels(string(filter)) > c.b.settings().TopicLevels {
+			err = errTooDeep
+		}
+		if err != nil && c.version < mqtt.V5 {
+			return nil, err // [MQTT311-4.7.1-2] [MQTT311-4.7.1-3]: MQTT 3 knows no reason per filter
+		}
+		if err == nil && share != "" && sub.NoLocal {
+			return nil, refuse(errProtocol, "MQTT-3.8.3-4", "no local on a shared subscription")
+		}
+		list[i] = wanted{row: row, filter: filter, shared: share != "", refused: err}
 	}
-	if share != "" && sub.NoLocal {
-		return 0, nil, refuse(errProtocol, "MQTT-3.8.3-4", "no local on a shared subscription")
+	return list, nil
+}
+
+// subscribe takes one filter, or refuses it with a code. send says that its Retained Messages are wanted.
+func (c *conn) subscribe(sub *wanted, batch *store.Batch) (code mqtt.ReasonCode, send bool) {
+	if sub.refused != nil {
+		return filterReason(sub.refused), false
 	}
-	if d := c.b.authz.Authorize(c.principal, c.clientID, identity.Subscribe, string(filter)); !d.Allowed {
-		return reasonOf(c.b.denied(c, identity.Subscribe, sub.Filter, d)), nil, nil
-	}
-	row := store.Subscription{
-		Filter: cloneString(sub.Filter), QoS: sub.QoS, NoLocal: sub.NoLocal, RetainAsPublished: sub.RetainAsPublished,
-		RetainHandling: sub.RetainHandling, SubscriptionID: id,
+	if d := c.b.authz.Authorize(c.principal, c.clientID, identity.Subscribe, string(sub.filter)); !d.Allowed {
+		return reasonOf(c.b.denied(c, identity.Subscribe, sub.row.Filter, d)), false
 	}
 	s := c.session
+	s.subscribing.Lock()
+	defer s.subscribing.Unlock()
 	s.mu.Lock()
-	_, replaced := s.subs[row.Filter]
-	if !replaced && len(s.subs) >= set.SubscriptionsPerSession {
+	_, replaced := s.subs[sub.row.Filter]
+	switch {
+	case s.conn != c: // taken over, or ended
 		s.mu.Unlock()
-		return mqtt.QuotaExceeded, nil, nil
+		return mqtt.UnspecifiedError, false
+	case !replaced && len(s.subs) >= c.b.settings().SubscriptionsPerSession:
+		s.mu.Unlock()
+		return mqtt.QuotaExceeded, false
 	}
 	if s.subs == nil {
 		s.subs = make(map[string]store.Subscription)
 	}
-	s.subs[row.Filter] = row
+	s.subs[sub.row.Filter] = sub.row
 	if s.state.Durable() {
-		batch.Add(store.Op{Kind: store.PutSubscription, Session: s.id, Subscription: &row})
+		batch.Add(store.Op{Kind: store.PutSubscription, Session: s.id, Subscription: &sub.row})
 		batch.Sync = true
 	}
 	s.mu.Unlock()
-	c.b.subscribe(s, &row)
-	granted := mqtt.ReasonCode(sub.QoS) // Granted QoS 0, 1 and 2 are the codes 0, 1 and 2
-	if share != "" || sub.RetainHandling == 2 || sub.RetainHandling == 1 && replaced {
-		return granted, nil, nil // [MQTT-3.3.1-10] [MQTT-3.3.1-11]: shared ones get no retained messages
-	}
-	return granted, &replay{filter: topic.Filter(cloneString(string(filter))), sub: row}, nil
+	c.b.subscribe(s, &sub.row)
+	// Shared ones get no retained messages [MQTT-3.3.1-10] [MQTT-3.3.1-11].
+	send = !sub.shared && (sub.row.RetainHandling == 0 || sub.row.RetainHandling == 1 && !replaced)
+	return mqtt.ReasonCode(sub.row.QoS), send // Granted QoS 0, 1 and 2 are the codes 0, 1 and 2
 }
 
 // filterReason is the code of one refused filter.
@@ -159,12 +184,21 @@ func (c *conn) unsubscribe(f string, batch *store.Batch) (mqtt.ReasonCode, error
 		if c.version < mqtt.V5 {
 			return 0, err
 		}
-		return filterReason(err), nil
+		return mqtt.TopicFilterInvalid, nil // UNSUBACK has no code for too many levels
 	}
 	s := c.session
+	s.subscribing.Lock()
+	defer s.subscribing.Unlock()
 	s.mu.Lock()
+	if s.conn != c {
+		s.mu.Unlock()
+		return 0, errSessionTaken
+	}
 	_, existed := s.subs[f]
-	delete(s.subs, f)
+	existed = existed && s.conn == c
+	if existed {
+		delete(s.subs, f)
+	}
 	if existed && s.state.Durable() {
 		batch.Add(store.Op{Kind: store.DeleteSubscription, Session: s.id, Key: cloneString(f)})
 		batch.Sync = true

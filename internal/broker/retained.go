@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"sync"
+
 	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/message"
 	"github.com/sealmq/sealmq/internal/session"
@@ -17,35 +19,37 @@ func (d *delivery) retain() error {
 		b.retained.Delete(d.p.Topic)
 		d.rows().Add(store.Op{Kind: store.DeleteRetained, Key: cloneString(d.p.Topic)})
 	} else {
-		if err := b.roomToRetain(d.p); err != nil {
+		m := d.message()
+		if err := b.putRetained(m); err != nil {
 			return err
 		}
-		m := d.message()
-		b.retained.Put(m)
 		d.rows().Add(store.Op{Kind: store.PutRetained, Message: m})
 	}
 	d.batch.Sync = d.batch.Sync || d.p.QoS > 0
 	return nil
 }
 
-// roomToRetain refuses a new retained topic above the limits. An existing topic may always be replaced by something no
-// larger.
-func (b *Broker) roomToRetain(p *mqtt.Publish) error {
+// putRetained makes m the Retained Message of its topic, or refuses it above the limits. An existing one may always be
+// replaced by something no larger, properties included.
+func (b *Broker) putRetained(m *message.Message) error {
 	if err := b.store.Accepting(); err != nil {
 		return err
 	}
 	set := b.settings()
-	old := b.retained.Get(p.Topic)
+	b.retainLimit.Lock()
+	defer b.retainLimit.Unlock()
+	old := b.retained.Get(m.Topic())
 	if old == nil && b.retained.Count() >= set.RetainedMessages {
 		return refuse(errQuota, "", "too many retained messages")
 	}
-	grows := int64(len(p.Topic) + len(p.Payload))
+	grows := int64(m.Size())
 	if old != nil {
-		grows -= int64(len(old.Topic()) + len(old.Payload()))
+		grows -= int64(old.Size())
 	}
 	if grows > 0 && b.retained.Bytes()+grows > set.RetainedBytes {
 		return refuse(errQuota, "", "retained messages take too much room")
 	}
+	b.retained.Put(m)
 	return nil
 }
 
@@ -58,25 +62,80 @@ type replay struct {
 // replayPage is how many retained messages are looked up at once.
 const replayPage = 256
 
-// replayRetained sends the Retained Messages of new subscriptions [MQTT-3.3.1-9]. Small ones at once; long ones at the
-// pace the client reads, from a goroutine of their own, so that nobody else waits.
-func (b *Broker) replayRetained(w *work, c *conn, list []replay) {
+// replays are the new subscriptions of a connection whose retained messages wait for the client to read.
+type replays struct {
+	mu      sync.Mutex
+	list    []replay
+	running bool // a goroutine sends them
+}
+
+// replayRetained sends the Retained Messages of new subscriptions [MQTT-3.3.1-9]: at once when they are few and the
+// client keeps up, and otherwise at the pace it reads, from a goroutine of the connection, so that nobody else waits.
+func (b *Broker) replayRetained(w *work, c *conn, list []replay) error {
 	for i := range list {
-		r := list[i]
-		page, next := b.retained.MatchPage(r.filter, "", replayPage)
-		if next == "" {
+		page, next := b.retained.MatchPage(list[i].filter, "", replayPage)
+		if next == "" && c.takes(page) {
 			for _, m := range page {
-				b.sendRetained(w, c, &r.sub, m)
+				b.sendRetained(w, c, &list[i].sub, m)
 			}
 			continue
 		}
-		b.wg.Go(func() { b.replayPaced(c, r) })
+		if err := b.replayLater(c, list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takes reports whether the messages are few enough, for what the client has to read already, to be sent at once.
+func (c *conn) takes(page []*message.Message) bool {
+	size := c.out.pending()
+	for _, m := range page {
+		size += m.Size()
+	}
+	s := c.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	set := c.b.settings()
+	return size <= set.OutBuffer/4 && s.state.Len()+len(page) <= set.Queue.Messages/2
+}
+
+// replayLater queues a subscription. A client that subscribes again and again without reading is disconnected.
+func (b *Broker) replayLater(c *conn, r replay) error {
+	q := &c.replays
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.list) >= b.settings().SubscriptionsPerSession {
+		return refuse(errTooManyFilters, "", "too many subscriptions wait for their retained messages to be read")
+	}
+	q.list = append(q.list, r)
+	if !q.running {
+		q.running = true
+		b.wg.Go(func() { b.runReplays(c) })
+	}
+	return nil
+}
+
+// runReplays sends what waits, one subscription after the other.
+func (b *Broker) runReplays(c *conn) {
+	defer c.recoverPanic()
+	q := &c.replays
+	for {
+		q.mu.Lock()
+		if len(q.list) == 0 || c.over() {
+			q.list, q.running = nil, false
+			q.mu.Unlock()
+			return
+		}
+		r := q.list[0]
+		q.list = q.list[1:]
+		q.mu.Unlock()
+		b.replayPaced(c, r)
 	}
 }
 
 // replayPaced sends page by page while the client's buffer and queue have room.
 func (b *Broker) replayPaced(c *conn, r replay) {
-	defer c.recoverPanic()
 	after := ""
 	for {
 		page, next := b.retained.MatchPage(r.filter, after, replayPage)
@@ -123,7 +182,7 @@ func (b *Broker) awaitRoom(w *work, c *conn) bool {
 // roomForReplay returns nil while the queue is less than half full, or a channel that is closed when it has shrunk. mu
 // is held.
 func (s *clientSession) roomForReplay() <-chan struct{} {
-	if s.state.Len() < s.b.settings().Queue.Messages/2 {
+	if s.state.Len() < s.b.settings().Queue.Messages/2 && !s.b.crowded(s, 0) {
 		return nil
 	}
 	if s.shrunk == nil {

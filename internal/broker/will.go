@@ -25,9 +25,14 @@ func (b *Broker) newWill(c *conn, p *mqtt.Connect, now int64) (*will, error) {
 		QoS: p.Will.QoS, Retain: p.Will.Retain, Topic: p.Will.Topic, Payload: p.Will.Payload, Properties: p.Will.Properties,
 	}
 	m := message.New(&pub, c.clientID, c.principal, now)
+	expiry := b.settings().MessageExpiryMax
+	limited := expiry != neverExpires
 	if p.Will.Properties.Has(mqtt.PropMessageExpiry) {
+		expiry, limited = min(expiry, p.Will.Properties.MessageExpiry), true
+	}
+	if limited {
 		// The interval begins when the Will is published: until then it is kept as a length.
-		m.ExpiresAt = int64(p.Will.Properties.MessageExpiry) * 1e9
+		m.ExpiresAt = max(int64(expiry)*1e9, 1)
 	}
 	delay := uint32(0)
 	if p.Will.Properties.Has(mqtt.PropWillDelay) {

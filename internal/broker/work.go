@@ -58,6 +58,8 @@ func (w *work) flush() {
 // release ends the batch: flush, then give the memory back.
 func (w *work) release() {
 	w.flush()
+	clear(w.pending) // empty, unless a panic came in between
+	w.pending = w.pending[:0]
 	w.out, w.entry = outgoing{}, outgoing{}
 	works.Put(w)
 }

@@ -37,16 +37,17 @@ type Node struct {
 
 // Listener is one address on which the broker accepts Network Connections.
 type Listener struct {
-	Name           string
-	Bind           netip.AddrPort // an unspecified address means all of that family; port 0 picks a free one
-	Unix           string         // path of a Unix socket; then Bind is zero
-	AllowPlaintext bool
-	TLS            TLS
-	ClientCert     ClientCert
-	PSK            PSK
-	WebSocket      WebSocket
-	MaxClients     int
-	MaxPacket      Size
+	Name               string
+	Bind               netip.AddrPort // an unspecified address means all of that family; port 0 picks a free one
+	Unix               string         // path of a Unix socket; then Bind is zero
+	AllowPlaintext     bool
+	AllowClearPassword bool // passwords and tokens in clear text from other machines; needs AllowPlaintext
+	TLS                TLS
+	ClientCert         ClientCert
+	PSK                PSK
+	WebSocket          WebSocket
+	MaxClients         int
+	MaxPacket          Size
 }
 
 // TLS is how a listener proves who it is; without Cert there are no certificates.
@@ -104,12 +105,6 @@ func (l *Listener) Address() string {
 		return unixPrefix + l.Unix
 	}
 	return l.Bind.String()
-}
-
-// Auth says who may log in.
-type Auth struct {
-	// Anonymous accepts clients that prove nothing. They get no durable sessions, except in a Plan made with Dev.
-	Anonymous bool
 }
 
 // ACL is the static authorization: an action is allowed when a filter of Allow and none of Deny matches the topic.

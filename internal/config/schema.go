@@ -190,6 +190,76 @@ func path[T any](path string, at func(*T) *string, def, doc string, opts ...opti
 	return finish(f, opts)
 }
 
+// optionalPath is a path that need not be given.
+func optionalPath[T any](key string, at func(*T) *string, doc string, opts ...option) field[T] {
+	f := path(key, at, "", doc, opts...)
+	f.Default = "(none)"
+	f.show = func(t *T) string { return quoteUnlessEmpty(*at(t)) }
+	return f
+}
+
+// checked is a text that need not be given; check says why one cannot be used, "" when it can.
+func checked[T any](path, kind string, at func(*T) *string, allowed string, check func(string) string, doc string, opts ...option) field[T] {
+	f := field[T]{Key: Key{Path: path, Kind: kind, Default: "(none)", Range: allowed, Doc: doc}}
+	f.reset = func(t *T) { *at(t) = "" }
+	f.show = func(t *T) string { return quoteUnlessEmpty(*at(t)) }
+	f.decode = func(t *T, d *decoder, n *yaml.Node) {
+		s, ok := d.text(n, f.Path)
+		if !ok {
+			return
+		}
+		if why := check(s); why != "" {
+			d.report(n, f.Path, fmt.Sprintf("%s: %s", quote(s), why), "")
+			return
+		}
+		*at(t) = s
+		d.origin(f.Path, n)
+	}
+	return finish(f, opts)
+}
+
+func quoteUnlessEmpty(s string) string {
+	if s == "" {
+		return ""
+	}
+	return quoteYAML(s)
+}
+
+// words is a list of different words out of allowed, at least one. Without a default the key has one that depends on
+// other keys.
+func words[T any, V ~string](path string, at func(*T) *[]V, def, allowed []V, doc string, opts ...option) field[T] {
+	names := make([]string, len(allowed))
+	for i, w := range allowed {
+		names[i] = string(w)
+	}
+	show := func(list []V) string {
+		if len(list) == 0 {
+			return ""
+		}
+		texts := make([]string, len(list))
+		for i, w := range list {
+			texts[i] = string(w)
+		}
+		return flow(texts)
+	}
+	f := field[T]{Key: Key{Path: path, Kind: "list of words", Default: show(def), Range: strings.Join(names, ", "), Doc: doc}}
+	if f.Default == "" {
+		f.Default = "(what is configured)"
+	}
+	f.reset = func(t *T) { *at(t) = slices.Clone(def) }
+	f.show = func(t *T) string { return show(*at(t)) }
+	f.decode = func(t *T, d *decoder, n *yaml.Node) {
+		if list, ok := d.words(n, f.Path, names); ok {
+			*at(t) = nil
+			for _, w := range list {
+				*at(t) = append(*at(t), V(w))
+			}
+			d.origin(f.Path, n)
+		}
+	}
+	return finish(f, opts)
+}
+
 // unixPrefix starts the address of a Unix socket.
 const unixPrefix = "unix:"
 

@@ -14,7 +14,7 @@ type Value struct {
 }
 
 // Values lists every effective setting, in the order of the reference. Keys that have no effect with these settings
-// are left out.
+// or no value are left out.
 func (c *Config) Values() []Value {
 	skip := c.pointless()
 	var values []Value
@@ -22,8 +22,9 @@ func (c *Config) Values() []Value {
 		if i == len(nodeKeys) {
 			values = append(values, c.listenerValues()...)
 		}
-		if !slices.ContainsFunc(skip, func(p pointless) bool { return p.path == f.Path }) {
-			values = append(values, Value{Key: f.Path, Value: f.show(c), Origin: c.Origin(f.Path)})
+		text := f.show(c)
+		if text != "" && !slices.ContainsFunc(skip, func(p pointless) bool { return p.path == f.Path }) {
+			values = append(values, Value{Key: f.Path, Value: text, Origin: c.Origin(f.Path)})
 		}
 	}
 	return values

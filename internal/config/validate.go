@@ -13,6 +13,7 @@ import (
 
 // complete gives listener values that are not set the values they inherit.
 func (c *Config) complete() {
+	c.completeAuth()
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		if l.MaxClients == 0 {
@@ -35,6 +36,7 @@ func (c *Config) check(d *decoder) {
 	c.checkSizes(d)
 	c.checkIntervals(d)
 	c.checkNoEffect(d)
+	c.checkAuth(d)
 	c.checkListeners(d)
 	c.ACL.Publish.check(d, "acl.publish", c.Limits.TopicLevels)
 	c.ACL.Subscribe.check(d, "acl.subscribe", c.Limits.TopicLevels)
@@ -123,7 +125,7 @@ type pointless struct{ path, because string }
 
 // pointless lists the keys that have no effect with these values.
 func (c *Config) pointless() []pointless {
-	var out []pointless
+	out := c.pointlessAuth()
 	for _, k := range []struct {
 		pointless
 		is bool
@@ -179,7 +181,11 @@ func (c *Config) checkListeners(d *decoder) {
 					"", at("bind"), "listeners")
 			}
 		}
-		if what, hint := l.exposure(); what != "" {
+		if l.AllowClearPassword && (!l.AllowPlaintext || l.Loopback() || !c.Auth.sendsSecret()) {
+			d.conflict(at("allow_clear_password")+": it has no effect without allow_plaintext, on loopback, or without login by password or token",
+				"remove it", at("allow_clear_password"))
+		}
+		if what, hint := l.exposure(&c.Auth); what != "" {
 			d.conflict(fmt.Sprintf("%s: %s", at("bind"), what), hint, at("bind"), "listeners")
 		}
 	}
@@ -211,12 +217,17 @@ func (l *Listener) checkTransport(d *decoder, at func(string) string) {
 }
 
 // exposure says why a plaintext listener may not be bound where other machines reach it; "" when it may.
-func (l *Listener) exposure() (what, hint string) {
-	if l.Loopback() || l.Encrypted() || l.AllowPlaintext {
+func (l *Listener) exposure(a *Auth) (what, hint string) {
+	switch {
+	case l.Loopback() || l.Encrypted() || l.AllowPlaintext && a.HasLogin():
 		return "", ""
+	case !l.AllowPlaintext:
+		return fmt.Sprintf("other machines can reach %v, and everything on it would be readable on the way", l.Bind),
+			"give it tls or tls_psk, or bind it to 127.0.0.1; plaintext beyond this machine needs allow_plaintext: true and a login"
+	default:
+		return fmt.Sprintf("other machines can reach %v, and no login is configured: anyone could read and publish", l.Bind),
+			"bind it to 127.0.0.1; anonymous clients are accepted on loopback only"
 	}
-	return fmt.Sprintf("other machines can reach %v, and everything on it would be readable on the way", l.Bind),
-		"give it tls or tls_psk, or bind it to 127.0.0.1; plaintext beyond this machine needs allow_plaintext: true and a login"
 }
 
 // overlap reports that two listeners cannot both have their address. Port 0 never overlaps.

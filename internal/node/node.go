@@ -18,6 +18,7 @@ import (
 	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/broker"
 	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/control"
 	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/store/memstore"
 	"github.com/sealmq/sealmq/internal/store/pebblestore"
@@ -26,13 +27,19 @@ import (
 
 // Node is a running broker with its listeners.
 type Node struct {
-	broker     *broker.Broker
-	listeners  []listener
-	log        *slog.Logger
-	rules      rules
-	serving    sync.WaitGroup
-	failed     chan error
-	closeStore func() error
+	broker    *broker.Broker
+	listeners []listener
+	log       *slog.Logger
+	rules     rules
+	login     *authn.Login
+	secret    []byte // of the login
+	serving   sync.WaitGroup
+	failed    chan error
+	store     engine
+
+	control     *control.Server
+	controlDir  string
+	controlTemp string // removed with the broker; "" when the socket is in the data folder
 }
 
 type listener struct {
@@ -44,34 +51,55 @@ type listener struct {
 func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version string) (*Node, error) {
 	n := &Node{log: log, failed: make(chan error, 1)}
 	n.rules.load(plan.Config)
+	var err error
+	if n.secret, err = loginSecret(plan.Config); err != nil {
+		return nil, err
+	}
+	if n.login, err = authn.New(loginOptions(plan.Config, n.secret, log)); err != nil {
+		return nil, err
+	}
 	store, err := n.openStore(plan.Config)
 	if err != nil {
 		return nil, err
 	}
-	n.closeStore = store.Close
+	n.store = store
 	n.broker = broker.New(broker.Options{
-		Settings: settings(plan), Store: store, Reader: store, Authenticator: authn.Open{Anonymous: plan.Config.Auth.Anonymous},
+		Settings: settings(plan), Store: store, Reader: store, Authenticator: n.login,
 		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version,
 	})
-	if err := n.listen(ctx, plan.Config.Listeners); err != nil {
+	socket, err := n.openControl(plan, version)
+	if err != nil {
 		return nil, errors.Join(err, store.Close())
+	}
+	if err := n.listen(ctx, plan.Config.Listeners); err != nil {
+		return nil, errors.Join(err, n.closeControl(socket), store.Close())
 	}
 	if err := n.broker.Start(); err != nil {
 		n.closeListeners()
-		return nil, errors.Join(err, store.Close())
+		return nil, errors.Join(err, n.closeControl(socket), store.Close())
 	}
+	n.serving.Go(func() {
+		if err := n.control.Serve(socket); err != nil {
+			n.fail(fmt.Errorf("control socket: %w", err))
+		}
+	})
 	for i := range n.listeners {
 		l := &n.listeners[i]
 		n.serving.Go(func() {
 			if err := n.broker.Serve(l.Listener, l.name); err != nil {
-				select {
-				case n.failed <- fmt.Errorf("listener %s: %w", l.name, err):
-				default:
-				}
+				n.fail(fmt.Errorf("listener %s: %w", l.name, err))
 			}
 		})
 	}
 	return n, nil
+}
+
+// fail tells whoever watches Failed, unless somebody has already.
+func (n *Node) fail(err error) {
+	select {
+	case n.failed <- err:
+	default:
+	}
 }
 
 // engine is a store with both of its sides.
@@ -163,9 +191,14 @@ func (n *Node) Reload(plan *config.Plan) error {
 		}
 		commits[i] = commit
 	}
+	login, err := n.login.Prepare(loginOptions(plan.Config, n.secret, n.log))
+	if err != nil {
+		return err
+	}
 	for _, commit := range commits {
 		commit()
 	}
+	login()
 	n.rules.load(plan.Config)
 	n.broker.Reload(settings(plan))
 	if ended := n.broker.Recheck(n.entitled); ended > 0 {
@@ -188,9 +221,9 @@ func (n *Node) entitled(ev *identity.Evidence) error {
 
 // Stop ends the broker in order: no new connections, clients are told, what was acknowledged is in the store.
 func (n *Node) Stop(ctx context.Context) error {
-	err := n.broker.Shutdown(ctx)
+	err := errors.Join(n.control.Close(), n.removeControlTemp(), n.broker.Shutdown(ctx))
 	n.serving.Wait()
-	return errors.Join(err, n.closeStore())
+	return errors.Join(err, n.store.Close())
 }
 
 // rules is the broker's authorizer, replaced as a whole at a reload.

@@ -23,12 +23,14 @@ const writeTimeout = time.Minute
 // settings translates a plan into the broker's terms.
 func settings(plan *config.Plan) broker.Settings {
 	l := &plan.Config.Limits
-	maxClients := 0
+	listeners := make(map[string]broker.ListenerLimits, len(plan.Config.Listeners))
 	for i := range plan.Config.Listeners {
-		maxClients += plan.Config.Listeners[i].MaxClients
+		own := &plan.Config.Listeners[i]
+		listeners[own.Name] = broker.ListenerLimits{MaxClients: own.MaxClients, MaxPacket: int(own.MaxPacket)}
 	}
 	return broker.Settings{
-		MaxClients:              min(l.Clients, maxClients),
+		Listeners:               listeners,
+		MaxClients:              l.Clients,
 		MaxPerAddress:           l.ConnectionsPerAddress,
 		ConnectTimeout:          l.ConnectTimeout,
 		MaxConnectPacket:        int(l.ConnectPacket),
@@ -42,11 +44,11 @@ func settings(plan *config.Plan) broker.Settings {
 		ReceiveMaximum:          uint16(min(l.ReceiveMaximum, math.MaxUint16)),
 		UnackedMessagesV3:       l.UnackedV3.Messages,
 		UnackedBytes:            int64(l.UnackedV3.Bytes),
-		SendQuotaV3:             l.Inflight,
+		SendQuota:               l.Inflight,
 		TopicAliasMaximum:       uint16(min(l.TopicAliasMaximum, math.MaxUint16)),
-		PublishRate:             float64(max(l.PublishRate.PerClient, 0)),
+		PublishRate:             rate(l.PublishRate.PerClient, config.UnlimitedRate),
 		PublishBurst:            l.PublishRate.Burst,
-		PublishBytesRate:        float64(max(l.PublishBytes.PerClient, 0)),
+		PublishBytesRate:        rate(l.PublishBytes.PerClient, config.UnlimitedByteRate),
 		PublishBytesBurst:       float64(l.PublishBytes.Burst),
 		Queue: session.Limits{
 			Messages: l.Queue.Messages, Bytes: int64(l.Queue.Bytes), Memory: min(queueMemory, l.Queue.Messages),
@@ -66,6 +68,14 @@ func settings(plan *config.Plan) broker.Settings {
 		AnonymousDurable: plan.Dev,
 		SysInterval:      plan.Config.SysInterval,
 	}
+}
+
+// rate is a rate per second; unlimited is 0, which means no bound.
+func rate[R ~float64](r, unlimited R) float64 {
+	if r == unlimited {
+		return 0
+	}
+	return float64(r)
 }
 
 func onFull(o config.OnFull) broker.OnFull {

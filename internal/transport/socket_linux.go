@@ -31,7 +31,8 @@ func newSocket(s stream) (*socket, error) {
 // (io.EOF) or reading fails. The bytes are valid during the call. It honours the read deadline and Close.
 //
 // The batch is handled inside the callback of RawConn.Read: returning "not done" from there parks the goroutine until
-// the socket is readable again, so that a read which emptied the socket is not followed by one that finds nothing.
+// the socket changes again. It parks only after a read that found nothing. A short read is not enough: the end of the
+// stream may have come together with the data, and the kernel reports both once.
 func (c *socket) ReadEach(f func(b []byte) bool) error {
 	var result error
 	err := c.raw.Read(func(fd uintptr) (done bool) {
@@ -55,8 +56,6 @@ func (c *socket) ReadEach(f func(b []byte) bool) error {
 				return true
 			case !more:
 				return true
-			case n < readSize:
-				return false // the socket is empty: wait
 			}
 		}
 	})

@@ -113,7 +113,8 @@ func TestAuthorsAreShared(t *testing.T) {
 	read := func(name string) *identity.Principal {
 		return shared.read(&reader{b: appendPrincipal(nil, &identity.Principal{Method: "jwt", Name: name})})
 	}
-	if read("alice") != read("alice") || read("alice") == read("bob") {
+	alice := read("alice")
+	if again := read("alice"); again != alice || read("bob") == alice {
 		t.Error("principals are not shared by content")
 	}
 	for i := range 2 * maxAuthors {
