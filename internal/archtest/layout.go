@@ -92,13 +92,16 @@ var layout = []Package{
 		Dir: "client", Layer: Engine, May: []string{"cose", "keyring", "mqtt", "protect", "topic"},
 		Tests: []string{"internal/node"},
 	},
+	{
+		Dir: "internal/protecting", Layer: Engine,
+		May: []string{"client", "cose", "internal/privfile", "keyring", "mqtt", "protect", "topic"}, Tests: []string{"internal/config", "internal/node"},
+	},
 	{Dir: "internal/gateway", Layer: Engine, May: []string{"client", "keyring", "mqtt", "protect", "topic"}, Planned: true},
 
 	{Dir: "psktls", Layer: Adapter},
 	{Dir: "internal/transport", Layer: Adapter, May: []string{"internal/identity", "psktls"}},
 	{
 		Dir: "internal/authn", Layer: Adapter, May: []string{"cose", "internal/identity", "internal/privfile", "keyring", "protect"},
-		Tests: []string{"mqtt"},
 	},
 	{Dir: "internal/store/memstore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/pebblestore", Layer: Adapter, May: storeAdapter},
@@ -120,7 +123,7 @@ var layout = []Package{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
 			brokerDir, "client", "cose", "internal/acl", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/explain",
-			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/store",
+			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/protecting", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},
 	},
@@ -131,6 +134,7 @@ var layout = []Package{
 	{Dir: "internal/conformance", Layer: Evidence, May: []string{"internal/repotree"}},
 	{Dir: "vectors/protect", Layer: Evidence, May: []string{"cose", "internal/cbor", "keyring", "protect"}},
 	{Dir: "test/interop", Layer: Evidence, May: []string{"client", "mqtt"}},
+	{Dir: "test/interop/protect", Layer: Evidence, May: []string{"cose", "keyring", "protect"}},
 	{Dir: "test/interop/psk", Layer: Evidence, May: []string{"psktls"}},
 	{Dir: "test/release", Layer: Evidence},
 	{Dir: "test/integration", Layer: Evidence, May: []string{"client", "internal/node", "mqtt"}, Planned: true},

@@ -73,7 +73,9 @@ func (b *Broker) grantedExpiry(c *conn, p *mqtt.Connect) uint32 {
 }
 
 func (b *Broker) newSession(c *conn, expiry uint32, now int64) *clientSession {
-	s := &clientSession{b: b, clientID: c.clientID, id: b.nextSession(), created: now, principal: c.principal}
+	s := &clientSession{
+		b: b, clientID: c.clientID, id: b.nextSession(), created: now, principal: c.principal, rights: b.authz.Generation(),
+	}
 	s.state = session.New(s.id, expiry > 0, &b.settings().Queue)
 	if expiry > 0 {
 		s.durable.Store(true) // it was counted for its owner before

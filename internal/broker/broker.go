@@ -41,7 +41,10 @@ type Broker struct {
 	stats    stats
 	flusher  flusher
 	owners   owners
-	recheck  recheck
+
+	refusals   refusals // of what clients asked for
+	deliveries refusals // of messages that were not delivered
+	recheck    recheck
 
 	retainLimit sync.Mutex // held from the look at the limits of Retained Messages to the change; taken after retainLocks
 	retainLocks stripes    // one topic's Retained Message is changed by one goroutine at a time

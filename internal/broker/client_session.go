@@ -31,16 +31,18 @@ type clientSession struct {
 	// subscribing is held, before mu, while subs and the router are changed alike.
 	subscribing sync.Mutex
 
-	mu         sync.Mutex
-	principal  *identity.Principal
-	version    mqtt.Version
-	state      *session.Session
-	conn       *conn
-	epoch      uint64 // counts bindings; what was started under an older one is void
-	subs       map[string]store.Subscription
-	will       *will
-	expiry     uint32 // Session Expiry Interval, seconds
-	expiresAt  int64  // Unix nanoseconds; 0 while online or when it never ends
+	mu        sync.Mutex
+	principal *identity.Principal
+	version   mqtt.Version
+	state     *session.Session
+	conn      *conn
+	epoch     uint64 // counts bindings; what was started under an older one is void
+	subs      map[string]store.Subscription
+	will      *will
+	expiry    uint32 // Session Expiry Interval, seconds
+	expiresAt int64  // Unix nanoseconds; 0 while online or when it never ends
+	// rights is the Authorizer's generation under which everything in the queue was allowed, or uncheckedRights.
+	rights     uint64
 	held       []heldAck
 	counted    int64 // bytes of state.Bytes that are in Broker.queuedBytes
 	ended      bool
@@ -107,16 +109,23 @@ func (s *clientSession) send(w *work, fx *session.Effects) (room bool) {
 	if c == nil || !c.out.lock() {
 		return false
 	}
+	generation := s.b.authz.Generation()
 	for i := 0; i < len(fx.Send); i++ { // a discarded message may add a PUBREL
 		p := &fx.Send[i]
 		if p.Kind == session.SendPubrel {
 			c.out.buf = appendAck(c.out.buf, c.version, mqtt.TypePubrel, p.PacketID, p.Code, "")
 			continue
 		}
-		if !c.appendEntry(w, p) {
-			s.b.stats.dropped.Add(1)
+		held := s.rights != generation && !s.mayStillReceive(p)
+		if held || !c.appendEntry(w, p) {
+			if !held {
+				s.b.stats.dropped.Add(1)
+			}
 			s.state.Step(session.Event{Kind: session.Discard, PacketID: p.PacketID}, w.now, fx)
 		}
+	}
+	if s.rights != generation && s.state.Len() == 0 && s.state.Inflight() == 0 {
+		s.rights = generation
 	}
 	full := c.out.size() > s.b.settings().OutBuffer/2
 	if full {

@@ -87,12 +87,12 @@ func (c *conn) subscribe(sub *wanted, batch *store.Batch) (code mqtt.ReasonCode,
 	if sub.refused != nil {
 		return filterReason(sub.refused), false
 	}
+	s := c.session
+	s.subscribing.Lock() // before the question, so that RecheckSubscriptions meets either the new rules' answer or the row
+	defer s.subscribing.Unlock()
 	if d := c.b.authz.Authorize(c.principal, c.clientID, identity.Subscribe, string(sub.filter)); !d.Allowed {
 		return reasonOf(c.b.denied(c, identity.Subscribe, sub.row.Filter, d)), false
 	}
-	s := c.session
-	s.subscribing.Lock()
-	defer s.subscribing.Unlock()
 	s.mu.Lock()
 	_, replaced := s.subs[sub.row.Filter]
 	switch {

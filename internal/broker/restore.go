@@ -51,6 +51,7 @@ func (b *Broker) restoreSession(row *store.SessionRow, now int64) *clientSession
 	s := &clientSession{
 		b: b, clientID: row.Session.ClientID, id: row.ID, created: row.Session.Created,
 		principal: &principal, version: row.Session.Version, expiry: row.Session.Expiry,
+		rights: uncheckedRights, // the rules may have changed while the broker was down
 	}
 	s.state = session.Restore(row, &b.settings().Queue)
 	s.durable.Store(true)

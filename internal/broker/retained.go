@@ -200,7 +200,10 @@ func (b *Broker) sendRetained(w *work, c *conn, sub *store.Subscription, m *mess
 		return
 	}
 	if d := b.authz.Authorize(c.principal, c.clientID, identity.Receive, m.Topic()); !d.Allowed {
-		b.stats.deniedDeliveries.Add(1)
+		b.withheld(c.principal, c.clientID, m.Topic(), d)
+		return
+	}
+	if !b.authorMayRetain(m) {
 		return
 	}
 	var ids []uint32

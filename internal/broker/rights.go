@@ -4,7 +4,9 @@ import (
 	"sync"
 
 	"github.com/sealmq/sealmq/internal/identity"
+	"github.com/sealmq/sealmq/internal/message"
 	"github.com/sealmq/sealmq/internal/router"
+	"github.com/sealmq/sealmq/internal/session"
 	"github.com/sealmq/sealmq/mqtt"
 	"github.com/sealmq/sealmq/topic"
 )
@@ -12,9 +14,23 @@ import (
 // denied records a refusal and returns it as an error that tells the client nothing but its class.
 func (b *Broker) denied(c *conn, a identity.Action, name string, d identity.Decision) error {
 	b.stats.denied.Add(1)
-	b.log.Warn("denied", "action", a.String(), "topic", name, "client", c.clientID, "principal", c.principal.String(),
-		"remote", c.remote(), "listener", c.listener, "rule", d.Rule.String(), "why", d.Why)
+	id, told := b.refusals.add(b.clock.Now(), Refusal{
+		ClientID: c.clientID, Principal: *c.principal, Remote: c.remote(), Listener: c.listener, Version: c.version,
+		Action: a, Topic: name, Decision: d, Generation: b.authz.Generation(),
+	})
+	if told.line {
+		b.log.Warn("denied", "id", id, "action", a.String(), "topic", name, "client", c.clientID, "principal", c.principal.String(),
+			"remote", c.remote(), "listener", c.listener, "rule", d.Rule.String(), "why", d.Why, "lines_suppressed", told.suppressed)
+	}
 	return errNotAuthorized
+}
+
+// withheld records that a message was not delivered to a session for want of rights.
+func (b *Broker) withheld(p *identity.Principal, clientID, name string, d identity.Decision) {
+	b.stats.deniedDeliveries.Add(1)
+	b.deliveries.add(b.clock.Now(), Refusal{
+		ClientID: clientID, Principal: *p, Action: identity.Receive, Topic: name, Decision: d, Generation: b.authz.Generation(),
+	})
 }
 
 // refusedPublish records a message that was allowed and yet not accepted.
@@ -43,11 +59,12 @@ func (b *Broker) decideReceivers(res *router.Result[*clientSession], name string
 	var allowed []bool
 	for i := range res.Targets {
 		s := res.Targets[i].Subscriber
-		d := b.authz.Authorize(s.owner(), s.clientID, identity.Receive, name)
+		owner := s.owner()
+		d := b.authz.Authorize(owner, s.clientID, identity.Receive, name)
 		if d.Allowed {
 			continue
 		}
-		b.stats.deniedDeliveries.Add(1)
+		b.withheld(owner, s.clientID, name, d)
 		if allowed == nil {
 			allowed = make([]bool, len(res.Targets))
 			for j := range allowed {
@@ -64,6 +81,42 @@ func (s *clientSession) owner() *identity.Principal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.principal
+}
+
+// uncheckedRights is no generation: nothing in the queue was allowed by the rules in force.
+const uncheckedRights = ^uint64(0)
+
+// mayStillReceive asks again about a message that was queued or sent under earlier rules. mu is held.
+func (s *clientSession) mayStillReceive(p *session.Send) bool {
+	name := p.Entry.Msg.Topic()
+	d := s.b.authz.Authorize(s.principal, s.clientID, identity.Receive, name)
+	if !d.Allowed {
+		s.b.withheld(s.principal, s.clientID, name, d)
+	}
+	return d.Allowed
+}
+
+// mayTake asks whether a member may have a message from its group's queue: it went in for whoever comes.
+func (b *Broker) mayTake(s *clientSession, e *session.Entry) bool {
+	owner, name := s.owner(), e.Msg.Topic()
+	d := b.authz.Authorize(owner, s.clientID, identity.Receive, name)
+	if !d.Allowed {
+		b.withheld(owner, s.clientID, name, d)
+	}
+	return d.Allowed
+}
+
+// authorMayRetain asks whether the author of a Retained Message could leave it now: rights that were withdrawn, or a user
+// that is gone, also silence what was left before. The broker's own messages have no author.
+func (b *Broker) authorMayRetain(m *message.Message) bool {
+	if m.Author == nil || *m.Author == (identity.Principal{}) {
+		return true
+	}
+	d := b.authz.Authorize(m.Author, m.ClientID, identity.Retain, m.Topic())
+	if !d.Allowed {
+		b.withheld(m.Author, m.ClientID, m.Topic(), d)
+	}
+	return d.Allowed
 }
 
 // mayReceive is the same question for a member of a Shared Subscription.

@@ -225,12 +225,18 @@ func (b *Broker) drainGroup(w *work, gr *group, s *clientSession, sub *store.Sub
 			return
 		}
 		d := delivery{b: b, w: w, batch: batch, p: &mqtt.Publish{}, moves: true}
+		withheld := false
 		for i := range entries {
-			if !d.move(s, sub, &entries[i]) {
+			mine := b.mayTake(s, &entries[i])
+			withheld = withheld || !mine
+			if !mine || !d.move(s, sub, &entries[i]) {
 				d.putBack(queue, &entries[i])
 			}
 		}
 		d.finish()
+		if withheld {
+			return // what is left is for other members, or for nobody
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/acl"
 	"github.com/sealmq/sealmq/topic"
 )
 
@@ -107,11 +108,16 @@ func (l *Listener) Address() string {
 	return l.Bind.String()
 }
 
-// ACL is the static authorization: an action is allowed when a filter of Allow and none of Deny matches the topic.
-// Publish also decides about Will and Retained Messages, Subscribe also about what is delivered.
+// ACL says who may do what. Its file has one of two forms: rules in order, or two lists that hold for everybody.
 type ACL struct {
+	// Rules decide in their order; the first that matches wins. Nil with the other form.
+	Rules []acl.Rule
+	// Publish and Subscribe are the lists: an action is allowed when a filter of Allow and none of Deny matches the
+	// topic. Publish also decides about Will and Retained Messages, Subscribe also about what is delivered.
 	Publish   Rules
 	Subscribe Rules
+	// Groups are the names that Rules can use for several clients.
+	Groups map[string][]acl.Selector
 }
 
 // Rules are the filters of one action. Deny wins; what neither list matches is denied.

@@ -298,7 +298,7 @@ func mapping[T any](d *decoder, n *yaml.Node, path string, fields []field[T], t 
 		full := join(path, p.key.Value)
 		i := slices.IndexFunc(fields, func(f field[T]) bool { return f.Path == full })
 		switch {
-		case i >= 0:
+		case i >= 0 && (full != aclPath || p.value.Kind != yaml.MappingNode):
 			fields[i].decode(t, d, p.value)
 		case slices.ContainsFunc(fields, func(f field[T]) bool { return strings.HasPrefix(f.Path, full+".") }):
 			d.nodes[full] = p.value

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/acl"
 	"github.com/sealmq/sealmq/topic"
 )
 
@@ -28,6 +29,12 @@ var nodeKeys = []field[Config]{
 }
 
 var aclKeys = []field[Config]{
+	groups("groups", func(c *Config) *map[string][]acl.Selector { return &c.ACL.Groups },
+		"Names for several clients, for the who of rules, as group:NAME. A member is user:NAME (a local account; a bare NAME "+
+			"means the same), METHOD:NAME (certificate:pump-7, psk:pump-7, jwt:alice), name:NAME or client:ID."),
+	ruleList(aclPath, func(c *Config) *[]acl.Rule { return &c.ACL.Rules },
+		"Rules {who, allow or deny, topic} in order: the first that matches decides, and what none matches is denied; see acl.md. "+
+			"Without rules there are the lists acl.publish and acl.subscribe, which hold for everybody."),
 	filters("acl.publish.allow", func(c *Config) *[]Rule { return &c.ACL.Publish.Allow }, []string{"#"},
 		"Topics that may be published to, also by a Will and with RETAIN. Once acl is given, the default is []."),
 	filters("acl.publish.deny", func(c *Config) *[]Rule { return &c.ACL.Publish.Deny }, nil,
@@ -160,21 +167,21 @@ var listenerKeys = []field[Listener]{
 	yesNo("listeners[].allow_clear_password", func(l *Listener) *bool { return &l.AllowClearPassword }, false,
 		"With allow_plaintext: also take passwords and tokens from other machines unencrypted. Anyone on the way can log in with them "+
 			"afterwards. SCRAM does without.", restart),
-	optionalPath("listeners[].tls.cert", func(l *Listener) *string { return &l.TLS.Cert },
+	path("listeners[].tls.cert", func(l *Listener) *string { return &l.TLS.Cert }, "",
 		"Certificate of the listener, PEM, with its chain. It makes the listener speak TLS. Files are read again at a reload.", restart),
-	optionalPath("listeners[].tls.key", func(l *Listener) *string { return &l.TLS.Key },
+	path("listeners[].tls.key", func(l *Listener) *string { return &l.TLS.Key }, "",
 		"Private key of the certificate, PEM; a file that others can read is refused.", restart),
 	optional("listeners[].tls.min_version", func(l *Listener) *TLSVersion { return &l.TLS.MinVersion },
 		"Oldest version that is accepted; 1.2 is for devices that cannot do better.", []TLSVersion{TLS13, TLS12}, restart),
 	optional("listeners[].client_cert.mode", func(l *Listener) *ClientCertMode { return &l.ClientCert.Mode },
 		"Whether clients must show a certificate, or may. One that is shown must be valid in either case.",
 		[]ClientCertMode{RequireCert, RequestCert}, restart),
-	optionalPath("listeners[].client_cert.ca", func(l *Listener) *string { return &l.ClientCert.CA },
+	path("listeners[].client_cert.ca", func(l *Listener) *string { return &l.ClientCert.CA }, "",
 		"Authorities that may sign client certificates, PEM. Needs tls.", restart),
-	optionalPath("listeners[].client_cert.crl", func(l *Listener) *string { return &l.ClientCert.CRL },
+	path("listeners[].client_cert.crl", func(l *Listener) *string { return &l.ClientCert.CRL }, "",
 		"Revocation lists of those authorities, PEM or DER. With it, a certificate without a list of its issuer that is in "+
 			"force is refused. A reload ends the connections of revoked certificates.", restart),
-	optionalPath("listeners[].tls_psk.file", func(l *Listener) *string { return &l.PSK.File },
+	path("listeners[].tls_psk.file", func(l *Listener) *string { return &l.PSK.File }, "",
 		"Pre-shared keys, lines of identity:hexkey; a file that others can read is refused. It makes the listener speak "+
 			"TLS-PSK. A reload ends the connections of removed and replaced keys.", restart),
 	yesNo("listeners[].tls_psk.allow_no_forward_secrecy", func(l *Listener) *bool { return &l.PSK.AllowNoForwardSecrecy }, false,

@@ -131,12 +131,7 @@ func (c *Config) Notes() []string {
 			notes = append(notes, "passwords cross the network in clear text: listeners["+l.Name+"].allow_clear_password is true")
 		}
 	}
-	if len(c.ACL.Publish.Allow) == 0 {
-		notes = append(notes, "nobody can publish: acl.publish.allow is empty")
-	}
-	if len(c.ACL.Subscribe.Allow) == 0 {
-		notes = append(notes, "nobody can subscribe: acl.subscribe.allow is empty")
-	}
+	notes = append(notes, c.ACL.notes()...)
 	if c.Storage.AckBeforeSync {
 		notes = append(notes, "a power failure loses acknowledged messages: storage.ack_before_sync is true")
 	}

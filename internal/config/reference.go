@@ -48,6 +48,7 @@ This page is generated from the table that reads the file.
   most 1 MiB and 16 levels.
 - Filters under ` + "`acl`" + `: a topic is allowed when a filter of ` + "`allow`" + ` and none of ` + "`deny`" + ` matches. Once ` + "`acl`" + ` is given,
   what it does not allow is denied.
+- ` + "`acl`" + ` may be a list of rules instead; [acl.md](acl.md) describes them.
 - A reload takes over all changes or none. It is refused when a key with "restart: yes" has changed.
 
 The least file is ` + "`version: 1`" + `. A small one:

@@ -16,7 +16,7 @@ type Value struct {
 // Values lists every effective setting, in the order of the reference. Keys that have no effect with these settings
 // or no value are left out.
 func (c *Config) Values() []Value {
-	skip := c.pointless()
+	skip := append(c.pointless(), c.otherForm()...)
 	var values []Value
 	for i, f := range topKeys {
 		if i == len(nodeKeys) {

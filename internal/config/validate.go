@@ -38,6 +38,7 @@ func (c *Config) check(d *decoder) {
 	c.checkNoEffect(d)
 	c.checkAuth(d)
 	c.checkListeners(d)
+	c.checkRules(d)
 	c.ACL.Publish.check(d, "acl.publish", c.Limits.TopicLevels)
 	c.ACL.Subscribe.check(d, "acl.subscribe", c.Limits.TopicLevels)
 }

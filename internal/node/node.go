@@ -11,10 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/sealmq/sealmq/internal/acl"
 	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/broker"
 	"github.com/sealmq/sealmq/internal/config"
@@ -50,8 +48,11 @@ type listener struct {
 // Start opens the store and the listeners of the plan and begins to serve. When it fails, nothing is left open.
 func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version string) (*Node, error) {
 	n := &Node{log: log, failed: make(chan error, 1)}
-	n.rules.load(plan.Config)
-	var err error
+	rules, err := n.rules.prepare(plan.Config)
+	if err != nil {
+		return nil, err
+	}
+	rules()
 	if n.secret, err = loginSecret(plan.Config); err != nil {
 		return nil, err
 	}
@@ -179,30 +180,35 @@ func (n *Node) URLs() []string {
 // Failed yields an error when a listener stops by itself.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Reload applies a new plan whose restart-only keys are unchanged, and reads the files of all listeners again. All of it
-// is checked first: after an error nothing has changed. Connections go on, except those whose certificate or key is no
-// longer good.
+// Reload applies a new plan whose restart-only keys are unchanged, and reads the files of the login and of all listeners
+// again. All of it is checked first: after an error nothing has changed. When it returns, connections whose certificate
+// or key is no longer good are ended, and subscriptions that the new rules do not allow are gone.
 func (n *Node) Reload(plan *config.Plan) error {
-	commits := make([]func(), len(n.listeners))
-	for i := range n.listeners {
-		commit, err := n.listeners[i].Prepare()
-		if err != nil {
-			return fmt.Errorf("listener %s: %w", n.listeners[i].name, err)
-		}
-		commits[i] = commit
+	rules, err := n.rules.prepare(plan.Config)
+	if err != nil {
+		return err
 	}
 	login, err := n.login.Prepare(loginOptions(plan.Config, n.secret, n.log))
 	if err != nil {
 		return err
 	}
+	commits := []func(){rules, login}
+	for i := range n.listeners {
+		commit, err := n.listeners[i].Prepare()
+		if err != nil {
+			return fmt.Errorf("listener %s: %w", n.listeners[i].name, err)
+		}
+		commits = append(commits, commit)
+	}
 	for _, commit := range commits {
 		commit()
 	}
-	login()
-	n.rules.load(plan.Config)
 	n.broker.Reload(settings(plan))
 	if ended := n.broker.Recheck(n.entitled); ended > 0 {
 		n.log.Info("connections ended: what they proved is no longer good", "connections", ended)
+	}
+	if removed := n.broker.RecheckSubscriptions(); removed > 0 {
+		n.log.Warn("subscriptions removed, because the rules no longer allow them", "count", removed)
 	}
 	return nil
 }
@@ -225,45 +231,6 @@ func (n *Node) Stop(ctx context.Context) error {
 	n.serving.Wait()
 	return errors.Join(err, n.store.Close())
 }
-
-// rules is the broker's authorizer, replaced as a whole at a reload.
-type rules struct {
-	current atomic.Pointer[ruleSet]
-}
-
-type ruleSet struct {
-	static     acl.Static
-	generation uint64
-}
-
-func (r *rules) load(c *config.Config) {
-	next := &ruleSet{static: acl.Static{Publish: lists(c.ACL.Publish), Subscribe: lists(c.ACL.Subscribe)}}
-	if old := r.current.Load(); old != nil {
-		next.generation = old.generation + 1
-	}
-	r.current.Store(next)
-}
-
-func lists(r config.Rules) acl.Lists {
-	return acl.Lists{Allow: entries("allow ", r.Allow), Deny: entries("deny ", r.Deny)}
-}
-
-func entries(verb string, in []config.Rule) []acl.Entry {
-	out := make([]acl.Entry, len(in))
-	for i, rule := range in {
-		place := identity.Rule{Name: verb + string(rule.Filter), File: rule.File, Line: rule.Line}
-		out[i] = acl.Entry{Filter: rule.Filter, Rule: place}
-	}
-	return out
-}
-
-// Authorize implements broker.Authorizer.
-func (r *rules) Authorize(p *identity.Principal, clientID string, a identity.Action, name string) identity.Decision {
-	return r.current.Load().static.Authorize(p, clientID, a, name)
-}
-
-// Generation implements broker.Authorizer.
-func (r *rules) Generation() uint64 { return r.current.Load().generation }
 
 type systemClock struct{}
 

@@ -37,7 +37,7 @@ storage: {engine: memory}
 `
 
 // dial connects an MQTT 5 client and reads its CONNACK.
-func dial(p *pkitest.PKI, addr net.Addr, id string, cert tls.Certificate) (*tls.Conn, error) {
+func dialTLS(p *pkitest.PKI, addr net.Addr, id string, cert tls.Certificate) (*tls.Conn, error) {
 	pool := x509.NewCertPool()
 	pool.AddCert(p.Cert)
 	c, err := tls.Dial("tcp", addr.String(), &tls.Config{RootCAs: pool, ServerName: "localhost", Certificates: []tls.Certificate{cert}})
@@ -99,7 +99,7 @@ func TestRotation(t *testing.T) {
 		if revoked(i) {
 			cert = bad
 		}
-		conns[i], err = dial(p, n.Addrs()[0], fmt.Sprintf("c%d", i), cert)
+		conns[i], err = dialTLS(p, n.Addrs()[0], fmt.Sprintf("c%d", i), cert)
 		check(err)
 		defer conns[i].Close() //nolint:errcheck // test
 	}
@@ -131,11 +131,11 @@ func TestRotation(t *testing.T) {
 			ping(t, c)
 		}
 	}
-	if c, err := dial(p, n.Addrs()[0], "again", bad); err == nil {
+	if c, err := dialTLS(p, n.Addrs()[0], "again", bad); err == nil {
 		t.Error("a revoked certificate gets in")
 		_ = c.Close()
 	}
-	c, err := dial(p, n.Addrs()[0], "new", good)
+	c, err := dialTLS(p, n.Addrs()[0], "new", good)
 	check(err)
 	if c.ConnectionState().PeerCertificates[0].Equal(conns[0].ConnectionState().PeerCertificates[0]) {
 		t.Error("the new server certificate is not in use")

@@ -1,0 +1,364 @@
+package acl
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/sealmq/sealmq/internal/identity"
+	"github.com/sealmq/sealmq/topic"
+)
+
+// rule reads "WHO allow|deny WORD[,WORD] TOPIC".
+func rule(t testing.TB, line int, text string) Rule {
+	t.Helper()
+	words := strings.Fields(text)
+	if len(words) != 4 {
+		t.Fatalf("rule %q", text)
+	}
+	who, err := ParseSelector(words[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Rule{Who: who, Deny: words[1] == "deny", Topic: words[3], Place: identity.Rule{File: "sealmq.yaml", Line: line}}
+	for w := range strings.SplitSeq(words[2], ",") {
+		a, err := ParseAction(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Do |= a
+	}
+	return r
+}
+
+// policy makes a Policy of one rule a line.
+func policy(t testing.TB, text string, groups map[string][]Selector) *Policy {
+	t.Helper()
+	var rules []Rule
+	for i, line := range strings.Split(strings.TrimSpace(text), "\n") {
+		rules = append(rules, rule(t, i+1, line))
+	}
+	p, err := New(rules, groups)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func user(name string) *identity.Principal {
+	return &identity.Principal{Method: "password", Name: name}
+}
+
+var sensors = map[string][]Selector{"sensors": {{Kind: User, Name: "alice"}, {Kind: OfMethod, Method: "psk", Name: "pump"}}}
+
+func TestFirstMatchWins(t *testing.T) {
+	p := policy(t, `
+user:alice deny publish plant/secret
+user:alice allow publish plant/#
+group:sensors allow publish plant/%u/#
+anyone deny receive plant/private/#
+authenticated allow subscribe plant/#
+anyone allow subscribe $SYS/broker/+
+client:c9 allow will last/%c
+jwt:alice allow publish jwt/%u
+anyone deny retain open/#
+anyone allow publish open/#
+certificate:pump allow publish cert/%i/%u
+`, sensors)
+	psk := &identity.Principal{Method: "psk", Name: "pump"}
+	jwt := &identity.Principal{Method: "jwt", Issuer: "https://id", Name: "alice"}
+	for _, c := range []struct {
+		who    *identity.Principal
+		client string
+		do     identity.Action
+		on     string
+		rule   int // line of the deciding rule, negative when it denies, 0 for the default
+	}{
+		{user("alice"), "c", identity.Publish, "plant/secret", -1},
+		{user("alice"), "c", identity.Will, "plant/secret", -1},
+		{user("alice"), "c", identity.Publish, "plant/x", 2},
+		{user("bob"), "c", identity.Publish, "plant/bob/x", 0},
+		{psk, "c", identity.Publish, "plant/pump/x", 3},
+		{psk, "c", identity.Publish, "plant/alice/x", 0},
+		{jwt, "c", identity.Publish, "plant/x", 0}, // not the local account
+		{jwt, "c", identity.Publish, "jwt/alice", 8},
+		{user("bob"), "c", identity.Subscribe, "plant/#", 5},
+		{user("bob"), "c", identity.Subscribe, "#", 0},
+		{user("bob"), "c", identity.Subscribe, "plant/private/x", 5}, // receive alone is denied
+		{user("bob"), "c", identity.Receive, "plant/private/x", -4},
+		{user("bob"), "c", identity.Receive, "plant/x", 5},
+		{&identity.Anonymous, "c", identity.Receive, "plant/x", 0},
+		{&identity.Anonymous, "c", identity.Subscribe, "$SYS/broker/+", 6},
+		{&identity.Anonymous, "c", identity.Subscribe, "$SYS/#", 0},
+		{user("bob"), "c9", identity.Will, "last/c9", 7},
+		{user("bob"), "c9", identity.Publish, "last/c9", 0},
+		{user("bob"), "c", identity.Retain, "open/x", -9},
+		{user("bob"), "c", identity.Publish, "open/x", 10},
+		{&identity.Principal{Method: "certificate", Issuer: "CN=ca", Name: "pump"}, "c", identity.Publish, "cert/CN=ca/pump", 11},
+		{user("alice"), "c", 0, "plant/x", 0},
+		{user("alice"), "c", 200, "plant/x", 0},
+		{nil, "", identity.Publish, "plant/x", 0},
+		{user("alice"), "c", identity.Subscribe, "", 0},
+	} {
+		d := p.Authorize(c.who, c.client, c.do, c.on)
+		line := d.Rule.Line
+		if !d.Allowed {
+			line = -line
+		}
+		if line != c.rule || d.Allowed != (d.Why == "") {
+			t.Errorf("%v %q %v %s: %+v, want rule %d", c.who, c.client, c.do, c.on, d, c.rule)
+		}
+	}
+	if d := p.Authorize(nil, "x", identity.Connect, ""); !d.Allowed {
+		t.Errorf("connect: %+v", d)
+	}
+	for _, a := range []identity.Action{identity.Publish, identity.Retain, identity.Will} {
+		if d := policy(t, "anyone allow all $SYS/#", nil).Authorize(nil, "", a, "$SYS/x"); d.Allowed || d.Rule != Reserved {
+			t.Errorf("%v to $SYS: %+v", a, d)
+		}
+	}
+}
+
+// TestSubstitutionIsLiteral: what a client calls itself never widens its rights, and never frees it from a rule that
+// denies (attack 32).
+func TestSubstitutionIsLiteral(t *testing.T) {
+	p := policy(t, `
+anyone deny publish all/%u/secret
+anyone allow publish all/#
+anyone allow publish u/%u/#
+anyone allow publish c/%c
+anyone allow subscribe %u/status
+anyone allow receive dev-%c
+`, nil)
+	for _, name := range []string{"", "#", "+", "a/b", "a#", "+a", "x\x00", "/", "a/#"} {
+		who := user(name)
+		for _, on := range []string{"u/a/x", "u//x", "u/a/b/x", "u/" + name, "u/" + name + "/x", "c/" + name, "c/a"} {
+			if d := p.Authorize(who, name, identity.Publish, on); d.Allowed {
+				t.Errorf("%q may publish to %q by %v", name, on, d.Rule)
+			}
+		}
+		if d := p.Authorize(who, name, identity.Publish, "all/a/secret"); d.Allowed {
+			t.Errorf("%q escapes the rule that denies", name)
+		}
+		if d := p.Authorize(who, name, identity.Publish, "all/a/open"); !d.Allowed {
+			t.Errorf("%q: %+v", name, d)
+		}
+		if d := p.Authorize(who, name, identity.Receive, "dev-a"); d.Allowed {
+			t.Errorf("%q receives dev-a", name)
+		}
+	}
+	if !p.Authorize(user("a"), "7", identity.Receive, "dev-7").Allowed || !p.Authorize(user("a"), "a", identity.Publish, "c/a").Allowed {
+		t.Error("an ordinary name does not get its own")
+	}
+	for _, name := range []string{"$SYS", "$share", "$"} { // topics with $ only by a rule that names them
+		if d := p.Authorize(user(name), "c", identity.Subscribe, name+"/status"); d.Allowed {
+			t.Errorf("%q gets %s/status", name, name)
+		}
+	}
+	if d := p.Authorize(&identity.Anonymous, "c", identity.Publish, "u/x/y"); d.Allowed {
+		t.Error("anonymous has a name")
+	}
+}
+
+func TestAttribute(t *testing.T) {
+	for _, c := range []struct{ dn, key, want string }{
+		{"CN=pump-7,OU=line 2,O=Plant", "cn", "pump-7"},
+		{"CN=pump-7,OU=line 2,O=Plant", "ou", "line 2"},
+		{"CN=pump-7,OU=line 2,O=Plant", "o", "Plant"},
+		{`CN=x\,OU=admin,O=Plant`, "ou", ""},
+		{`CN=x\,OU=admin,O=Plant`, "cn", "x,OU=admin"},
+		{"OU=a,OU=b,CN=x", "ou", ""},
+		{"OU=a+CN=x", "cn", "x"},
+		{`CN=a\2Cb`, "cn", ""},
+		{"CN=#0401", "cn", ""},
+		{"pump-7", "cn", ""},
+		{`CN=x\`, "cn", ""},
+		{"", "cn", ""},
+	} {
+		if got := attribute(c.dn, c.key); got != c.want {
+			t.Errorf("%s of %q: %q, want %q", c.key, c.dn, got, c.want)
+		}
+	}
+	p := policy(t, "method:certificate allow publish %{o}/%{cn}/#", nil)
+	cert := &identity.Principal{Method: "certificate", Name: "CN=pump,O=Plant"}
+	if !p.Authorize(cert, "", identity.Publish, "Plant/pump/x").Allowed {
+		t.Error("the subject's fields are not filled in")
+	}
+	if p.Authorize(user("CN=pump,O=Plant"), "", identity.Publish, "Plant/pump/x").Allowed {
+		t.Error("a password account has certificate fields")
+	}
+}
+
+func TestUnusable(t *testing.T) {
+	anyone := Selector{Kind: Anyone}
+	for name, rules := range map[string][]Rule{
+		"nobody":       {{Do: OnPublish, Topic: "a"}},
+		"no action":    {{Who: anyone, Topic: "a"}},
+		"no topic":     {{Who: anyone, Do: OnPublish}},
+		"field":        {{Who: anyone, Do: OnPublish, Topic: "a/%x"}},
+		"lone percent": {{Who: anyone, Do: OnPublish, Topic: "100%"}},
+		"wildcard":     {{Who: anyone, Do: OnPublish, Topic: "a+%u"}},
+		"after rest":   {{Who: anyone, Do: OnPublish, Topic: "#/%u"}},
+		"share":        {{Who: anyone, Do: OnSubscribe, Topic: "$share/g/a"}},
+		"group":        {{Who: Selector{Kind: Group, Name: "none"}, Do: OnPublish, Topic: "a"}},
+	} {
+		if _, err := New(rules, nil); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if _, err := New(nil, map[string][]Selector{"a": {{Kind: Group, Name: "b"}}}); err == nil {
+		t.Error("a group within a group")
+	}
+	for _, s := range []string{"", "alice", "user:", "group:", "method:none", "anonymous:x", "who:x", "user:\x01", "user:" + strings.Repeat("x", 2000)} {
+		if sel, err := ParseSelector(s); err == nil {
+			t.Errorf("%q is %+v", s, sel)
+		}
+	}
+	for _, s := range []string{"anyone", "authenticated", "user:alice", "name:a:b", "group:g", "client:c", "method:jwt", "psk:x"} {
+		if sel, err := ParseSelector(s); err != nil || sel.String() != s {
+			t.Errorf("%q is %v: %v", s, sel, err)
+		}
+	}
+	if (Selector{}).matches(user("a"), "", nil) || (&Policy{}).Authorize(user("a"), "", identity.Publish, "a").Allowed {
+		t.Error("a zero value allows")
+	}
+}
+
+// drawn is a random policy in a small world, so that rules meet.
+func drawn(t *rapid.T) *Policy {
+	level := rapid.SampledFrom([]string{"a", "b", "+", "%u", "%c", "x-%u"})
+	who := rapid.SampledFrom([]Selector{
+		{Kind: Anyone},
+		{Kind: Authenticated},
+		{Kind: User, Name: "a"},
+		{Kind: Named, Name: "b"},
+		{Kind: Group, Name: "g"},
+		{Kind: ClientID, Name: "b"},
+		{Kind: ByMethod, Method: "jwt"},
+	})
+	rules := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Rule {
+		f := strings.Join(rapid.SliceOfN(level, 1, 3).Draw(t, "levels"), "/") + rapid.SampledFrom([]string{"", "/#"}).Draw(t, "rest")
+		return Rule{
+			Who: who.Draw(t, "who"), Deny: rapid.Bool().Draw(t, "deny"), Do: Actions(rapid.IntRange(1, int(WordAll)).Draw(t, "do")), Topic: f,
+		}
+	}), 0, 6).Draw(t, "rules")
+	p, err := New(rules, map[string][]Selector{"g": {{Kind: User, Name: "a"}, {Kind: ClientID, Name: "a"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+var (
+	drawnWho    = rapid.SampledFrom([]*identity.Principal{user("a"), user("b"), user("+"), user("a/b"), {Method: "jwt", Name: "a"}, {}})
+	drawnClient = rapid.SampledFrom([]string{"a", "b", "#", ""})
+)
+
+func drawnName(t *rapid.T) string {
+	return strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "x-a", "x-b"}), 1, 4).Draw(t, "topic"), "/")
+}
+
+// TestOneEvaluator: a dry run, a first and a repeated question have one answer, and it is the one of the rules as written.
+func TestOneEvaluator(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawn(t)
+		who, client := drawnWho.Draw(t, "who"), drawnClient.Draw(t, "client")
+		a := identity.Action(rapid.IntRange(int(identity.Publish), int(identity.Will)).Draw(t, "action"))
+		on := drawnName(t)
+		trace := p.Trace(who, client, a, on)
+		for range 2 {
+			if d := p.Authorize(who, client, a, on); d != trace.Decision {
+				t.Fatalf("live %+v, dry run %+v", d, trace.Decision)
+			}
+		}
+		if want := naive(p, who, client, a, on); trace.Allowed != want {
+			t.Fatalf("got %+v, want %v", trace.Decision, want)
+		}
+		if trace.Nearest != nil && (trace.Allowed || trace.Nearest.Miss == NoMiss || trace.Nearest.Why == "") {
+			t.Fatalf("nearest %+v", trace.Nearest)
+		}
+	})
+}
+
+// naive reads the rules without any of the machinery, for Topic Names (which are filters, too).
+func naive(p *Policy, who *identity.Principal, client string, a identity.Action, on string) bool {
+	usable := func(v string) bool { return v != "" && !strings.ContainsAny(v, "+#/") }
+	for _, r := range p.rules {
+		if r.Do&setOf(a) == 0 || !r.Who.matches(who, client, p.groups) {
+			continue
+		}
+		var f []string
+		ok := true
+		for l := range strings.SplitSeq(r.Topic, "/") {
+			bad := strings.Contains(l, "%u") && !usable(who.Name) || strings.Contains(l, "%c") && !usable(client)
+			ok = ok && !bad
+			if bad {
+				l = "+"
+			}
+			f = append(f, strings.NewReplacer("%u", who.Name, "%c", client).Replace(l))
+		}
+		if (ok || r.Deny) && topic.Filter(strings.Join(f, "/")).Matches(topic.Name(on)) {
+			return !r.Deny
+		}
+	}
+	return false
+}
+
+// TestNothingBeyondReceive: whatever was subscribed, a message arrives only where receive is allowed; and a filter is
+// granted only when every topic within it is allowed by the rule that granted it.
+func TestNothingBeyondReceive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawn(t)
+		who, client := drawnWho.Draw(t, "who"), drawnClient.Draw(t, "client")
+		sub := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "+"}), 1, 3).Draw(t, "sub"), "/") +
+			rapid.SampledFrom([]string{"", "/#"}).Draw(t, "rest")
+		on := drawnName(t)
+		e := first(p.compile(who, client), OnSubscribe, sub)
+		if e != nil && topic.Filter(sub).Matches(topic.Name(on)) && !e.filter.Matches(topic.Name(on)) {
+			t.Fatalf("%q was granted by %v, which does not match %q", sub, p.rules[e.rule], on)
+		}
+	})
+}
+
+// TestCacheIsBounded: clients without end do not make the cache grow without end, and get the right answers.
+func TestCacheIsBounded(t *testing.T) {
+	p := policy(t, "anyone allow publish u/%u\nanyone allow publish c/%c", nil)
+	for i := range 3 * shardEntries {
+		name := fmt.Sprintf("%d-same", i) // the same shard
+		if !p.Authorize(user(name), "c", identity.Publish, "u/"+name).Allowed {
+			t.Fatal(name)
+		}
+	}
+	for i := range p.cache.shards {
+		if s := &p.cache.shards[i]; s.cost > shardEntries || len(s.sets) > shardEntries {
+			t.Errorf("shard %d: cost %d, %d clients", i, s.cost, len(s.sets))
+		}
+	}
+}
+
+func ten(t testing.TB) *Policy {
+	text := ""
+	for i := range 9 {
+		text += fmt.Sprintf("authenticated allow publish plant/%d/%%u/#\n", i)
+	}
+	return policy(t, text+"authenticated allow publish plant/+/%u/telemetry/#", nil)
+}
+
+func TestAllowDoesNotAllocate(t *testing.T) {
+	p, who := ten(t), user("pump-17")
+	if n := testing.AllocsPerRun(100, func() { p.Authorize(who, "client-17", identity.Publish, "plant/x/pump-17/telemetry/t") }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkAuthorizeTenRules(b *testing.B) {
+	p, who := ten(b), user("pump-17")
+	b.ReportAllocs()
+	for b.Loop() {
+		if !p.Authorize(who, "client-17", identity.Publish, "plant/x/pump-17/telemetry/t").Allowed {
+			b.Fatal("denied")
+		}
+	}
+}
