@@ -371,8 +371,11 @@ func (c *Client) subscribeAgain(l *link) error {
 func (c *Client) Close(ctx context.Context) error { return c.Disconnect(ctx, new(mqtt.Disconnect)) }
 
 // Disconnect is Close with a reason code, such as DisconnectWithWill, and properties, such as another Session Expiry
-// Interval (MQTT 5).
+// Interval (MQTT 5). nil is a normal disconnection.
 func (c *Client) Disconnect(ctx context.Context, d *mqtt.Disconnect) error {
+	if d == nil {
+		d = new(mqtt.Disconnect)
+	}
 	c.mu.Lock()
 	if !c.started {
 		c.started = true

@@ -143,7 +143,7 @@ var passwordKeys = []field[Config]{
 	optionalPath("auth.password.file", func(c *Config) *string { return &c.Auth.Password.File },
 		"Account file for login with user name and password, made with sealmq passwd or mosquitto_passwd. Only the "+
 			"broker's user may have access. It is read again at a reload."),
-	bounded(counts, "auth.password.max_parallel_hashes", func(c *Config) *int { return &c.Auth.Password.MaxParallelHashes }, 2, 1, 64,
+	bounded(counts, "auth.password.max_parallel_hashes", func(c *Config) *int { return &c.Auth.Password.MaxParallelHashes }, 1, 1, 64,
 		"Passwords checked at one time. Each takes the memory its account asks for, 19 MiB for those made by sealmq passwd.", restart),
 	bounded(counts, "auth.password.hash_queue", func(c *Config) *int { return &c.Auth.Password.HashQueue }, 256, 1, 4096,
 		"Logins that may wait for a password check, in turn between addresses; one more is told to try again (Server busy).", restart),
