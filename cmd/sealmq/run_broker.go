@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/sealmq/sealmq/internal/config"
@@ -50,11 +51,19 @@ func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger
 
 // announce tells a person where the broker listens and what to type next.
 func (a *app) announce(n *node.Node, plan *config.Plan) {
-	addrs := n.Addrs()
-	for i, addr := range addrs {
-		writef(a.stderr, "listening on mqtt://%s (%s, this machine only)\n", addr, plan.Config.Listeners[i].Name)
+	plain := ""
+	for i, url := range n.URLs() {
+		l := &plan.Config.Listeners[i]
+		reach := ""
+		if l.Loopback() {
+			reach = ", this machine only"
+		}
+		writef(a.stderr, "listening on %s (%s%s)\n", url, l.Name, reach)
+		if address, ok := strings.CutPrefix(url, "mqtt://"); ok && plain == "" && l.Loopback() {
+			plain = address
+		}
 	}
-	host, port, err := net.SplitHostPort(addrs[0].String())
+	host, port, err := net.SplitHostPort(plain)
 	if err != nil {
 		return
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strconv"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/observe"
 )
 
@@ -16,17 +18,21 @@ type tree struct {
 	Help  helpFlag `name:"help" help:"Show help; with a command, the help of that command."`
 	Color string   `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colours on stderr: auto, always or never."`
 
-	Serve   serveCommand   `cmd:"" help:"Run the broker."`
-	Config  configCommand  `cmd:"" help:"Check a configuration, or show what is in force."`
-	Pub     pubCommand     `cmd:"" help:"Publish messages; flags as of mosquitto_pub."`
-	Sub     subCommand     `cmd:"" help:"Subscribe and print messages; flags as of mosquitto_sub."`
-	Status  statusCommand  `cmd:"" help:"Say how a running broker is."`
-	Admin   adminCommand   `cmd:"" help:"Look into a running broker and change what it holds."`
-	ACL     aclCommand     `cmd:"" name:"acl" help:"Test and check access rules."`
-	Explain explainCommand `cmd:"" help:"Say why something is allowed or denied."`
-	Backup  backupCommand  `cmd:"" help:"Copy the state of a running broker."`
-	Restore restoreCommand `cmd:"" help:"Make a data folder out of a backup."`
-	Version versionCommand `cmd:"" help:"Say which build this is."`
+	Serve   serveCommand      `cmd:"" help:"Run the broker."`
+	Config  configCommand     `cmd:"" help:"Check a configuration, or show what is in force."`
+	Pub     pubCommand        `cmd:"" help:"Publish messages; flags as of mosquitto_pub."`
+	Sub     subCommand        `cmd:"" help:"Subscribe and print messages; flags as of mosquitto_sub."`
+	Status  statusCommand     `cmd:"" help:"Say how a running broker is."`
+	Admin   adminCommand      `cmd:"" help:"Look into a running broker and change what it holds."`
+	ACL     aclCommand        `cmd:"" name:"acl" help:"Test and check access rules."`
+	Explain explainCommand    `cmd:"" help:"Say why something is allowed or denied."`
+	Backup  backupCommand     `cmd:"" help:"Copy the state of a running broker."`
+	Restore restoreCommand    `cmd:"" help:"Make a data folder out of a backup."`
+	Passwd  passwdCommand     `cmd:"" help:"Manage the account files of the broker."`
+	Keys    keysCommand       `cmd:"" help:"Make, list, change and exchange keys."`
+	Inspect inspectCommand    `cmd:"" help:"Take a protected payload apart, with or without keys."`
+	Cred    credentialCommand `cmd:"" name:"credential" help:"Print a CONNECT credential for another client."`
+	Version versionCommand    `cmd:"" help:"Say which build this is."`
 }
 
 // Example is the first line of the root's help.
@@ -50,6 +56,7 @@ func (a *app) parser(root *tree) (*kong.Kong, error) {
 		kong.NoDefaultHelp(),
 		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Vars{"scramIterations": strconv.Itoa(authn.DefaultSCRAMIterations)},
 		kong.Bind(a),
 	)
 }

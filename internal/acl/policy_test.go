@@ -230,8 +230,13 @@ func TestUnusable(t *testing.T) {
 func drawn(t *rapid.T) *Policy {
 	level := rapid.SampledFrom([]string{"a", "b", "+", "%u", "%c", "x-%u"})
 	who := rapid.SampledFrom([]Selector{
-		{Kind: Anyone}, {Kind: Authenticated}, {Kind: User, Name: "a"}, {Kind: Named, Name: "b"}, {Kind: Group, Name: "g"},
-		{Kind: ClientID, Name: "b"}, {Kind: ByMethod, Method: "jwt"},
+		{Kind: Anyone},
+		{Kind: Authenticated},
+		{Kind: User, Name: "a"},
+		{Kind: Named, Name: "b"},
+		{Kind: Group, Name: "g"},
+		{Kind: ClientID, Name: "b"},
+		{Kind: ByMethod, Method: "jwt"},
 	})
 	rules := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Rule {
 		f := strings.Join(rapid.SliceOfN(level, 1, 3).Draw(t, "levels"), "/") + rapid.SampledFrom([]string{"", "/#"}).Draw(t, "rest")

@@ -45,6 +45,7 @@ const brokerDir = "internal/broker"
 // testSupport may be imported by every test file.
 var testSupport = []string{
 	"internal/conformance",
+	"internal/pkitest",
 	"internal/repotree",
 	"internal/store/memstore",
 	"internal/store/storetest",
@@ -91,16 +92,21 @@ var layout = []Package{
 		Dir: "client", Layer: Engine, May: []string{"cose", "keyring", "mqtt", "protect", "topic"},
 		Tests: []string{"internal/node"},
 	},
+	{
+		Dir: "internal/protecting", Layer: Engine,
+		May: []string{"client", "cose", "internal/privfile", "keyring", "mqtt", "protect", "topic"}, Tests: []string{"internal/config", "internal/node"},
+	},
 	{Dir: "internal/gateway", Layer: Engine, May: []string{"client", "keyring", "mqtt", "protect", "topic"}, Planned: true},
 
 	{Dir: "psktls", Layer: Adapter},
 	{Dir: "internal/transport", Layer: Adapter, May: []string{"internal/identity", "psktls"}},
-	{Dir: "internal/authn", Layer: Adapter, May: []string{"cose", "internal/identity", "keyring", "protect"}},
+	{
+		Dir: "internal/authn", Layer: Adapter, May: []string{"cose", "internal/identity", "internal/privfile", "keyring", "protect"},
+	},
 	{Dir: "internal/store/memstore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/pebblestore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter},
-	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/identity", "mqtt", "topic"}},
-	{Dir: "internal/control", Layer: Adapter, May: []string{"topic"}},
+	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "mqtt", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, Planned: true},
 	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/identity", "topic"}},
@@ -108,7 +114,7 @@ var layout = []Package{
 	{
 		Dir: "internal/node", Layer: Wiring,
 		May: []string{
-			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/control", "internal/explain", "internal/identity", "internal/observe", "internal/session", "internal/store",
+			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/control", "internal/explain", "internal/identity", "internal/observe", "internal/privfile", "internal/session", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "mqtt", "protect", "psktls", "topic",
 		},
 		Tests: []string{"client"},
@@ -117,16 +123,18 @@ var layout = []Package{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
 			brokerDir, "client", "cose", "internal/acl", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/explain",
-			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/store",
+			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/protecting", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},
 	},
 
 	{Dir: "internal/repotree", Layer: Evidence},
+	{Dir: "internal/pkitest", Layer: Evidence},
 	{Dir: "internal/archtest", Layer: Evidence, May: []string{"internal/repotree"}},
 	{Dir: "internal/conformance", Layer: Evidence, May: []string{"internal/repotree"}},
 	{Dir: "vectors/protect", Layer: Evidence, May: []string{"cose", "internal/cbor", "keyring", "protect"}},
 	{Dir: "test/interop", Layer: Evidence, May: []string{"client", "mqtt"}},
+	{Dir: "test/interop/protect", Layer: Evidence, May: []string{"cose", "keyring", "protect"}},
 	{Dir: "test/interop/psk", Layer: Evidence, May: []string{"psktls"}},
 	{Dir: "test/release", Layer: Evidence},
 	{Dir: "test/integration", Layer: Evidence, May: []string{"client", "internal/node", "mqtt"}, Planned: true},

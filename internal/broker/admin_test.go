@@ -29,7 +29,7 @@ func TestAdminSessions(t *testing.T) {
 		}
 		off, on := page[0], page[1]
 		if off.ClientID != "dev-1" || off.Principal.Name != "alice" || off.Online || off.Remote != "" || !off.Durable ||
-			off.Expiry != 60 || off.ExpiresAt.Sub(time.Now()) > time.Minute || off.ExpiresAt.IsZero() ||
+			off.Expiry != 60 || time.Until(off.ExpiresAt) > time.Minute || off.ExpiresAt.IsZero() ||
 			off.Subscriptions != 2 || off.QueuedMessages != 1 || off.QueuedBytes == 0 || off.Inflight != 0 {
 			t.Errorf("offline session %+v", off)
 		}

@@ -425,7 +425,7 @@ func TestAttack40_ExpiryFreesAll(t *testing.T) {
 		if n.Sessions != 1 || n.QueuedBytes != 0 || n.Subscriptions != 0 || r.b.groups.len() != 0 || len(r.b.owners.count) != 0 {
 			t.Errorf("left behind: %+v, %d groups, %v", n, r.b.groups.len(), r.b.owners.count)
 		}
-		if rows := r.rows(); rows != (rows0) {
+		if rows := r.rows(); rows != rows0 {
 			t.Errorf("left on disk: %+v", rows)
 		}
 	}, with(func(s *Settings) { s.SessionExpiryMax, s.Queue.Messages, s.QueueTotalBytes = 60, 10, 1<<20 }))

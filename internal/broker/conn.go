@@ -58,6 +58,7 @@ type conn struct {
 	lastRead     atomic.Int64 // Unix nanoseconds
 	partialSince atomic.Int64 // Unix nanoseconds; 0: no packet is incomplete
 	checkAt      atomic.Int64 // when the next deadline check is scheduled
+	loginEnds    atomic.Int64 // Unix nanoseconds; 0: the login does not expire
 	timer        timer        // for that check
 	phase        atomic.Int32
 

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/mqtt"
@@ -52,6 +53,7 @@ func (c *conn) handleAuth(w *work, h mqtt.Header, body []byte) error {
 		if v.Principal != *c.principal {
 			return refuse(errReauthenticated, "MQTT-4.12.1-2", "re-authentication names another principal")
 		}
+		c.limitLogin(v.ExpiresAt)
 		c.sendAuth(w, mqtt.Success, v.Data)
 		return nil
 	case identity.Continued:
@@ -59,7 +61,7 @@ func (c *conn) handleAuth(w *work, h mqtt.Header, body []byte) error {
 		c.sendAuth(w, mqtt.ContinueAuthentication, v.Data)
 		return nil
 	default:
-		return refuse(errReauthenticated, "MQTT-4.12.1-2", "re-authentication failed")
+		return refuse(errReauthenticated, "MQTT-4.12.1-2", fmt.Sprint(v.Cause))
 	}
 }
 

@@ -160,6 +160,7 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 	if c.keepAlive > 0 {
 		c.scheduleCheck(w.now + int64(c.keepAlive))
 	}
+	c.limitLogin(v.ExpiresAt)
 	b.stats.connects.Add(1)
 	b.log.Info("client connected", "client", c.clientID, "remote", c.remote(), "listener", c.listener,
 		"principal", principal.String(), "version", c.version.String(), "session_present", bound.present)

@@ -34,6 +34,7 @@ var (
 	errPanicked        = errors.New("internal error")
 	errNotConnect      = errors.New("first packet is not connect")
 	errReauthenticated = errors.New("re-authentication failed")
+	errLoginExpired    = errors.New("login expired")
 	errTooDeep         = errors.New("topic has too many levels")
 	errClosedByClient  = errors.New("disconnected by the client")
 	errUnreadable      = errors.New("stored messages cannot be read")
@@ -69,6 +70,7 @@ var reasons = []struct {
 	{errPanicked, mqtt.ImplementationSpecificError},
 	{errNotConnect, mqtt.ProtocolError},
 	{errReauthenticated, mqtt.NotAuthorized},
+	{errLoginExpired, mqtt.NotAuthorized},
 	{errTooDeep, mqtt.TopicNameInvalid},
 	{errClosedByClient, mqtt.NormalDisconnection},
 	{errUnreadable, mqtt.ImplementationSpecificError},

@@ -202,7 +202,8 @@ func (c *conn) scheduleCheck(at int64) {
 }
 
 // checkDeadlines ends the connection if a deadline has passed, and schedules the next look otherwise: CONNECT must
-// arrive in time, each packet must be complete in time, and the client must keep its Keep Alive [MQTT-3.1.2-22].
+// arrive in time, each packet must be complete in time, the client must keep its Keep Alive [MQTT-3.1.2-22], and what
+// proved who it is must not have expired.
 func (c *conn) checkDeadlines() {
 	if c.over() {
 		return
@@ -231,9 +232,29 @@ func (c *conn) checkDeadlines() {
 			next = due
 		}
 	}
+	if end := c.loginEnds.Load(); end != 0 {
+		if now >= end {
+			c.disconnect(errLoginExpired)
+			return
+		}
+		if next == 0 || end < next {
+			next = end
+		}
+	}
 	if next != 0 {
 		c.scheduleCheck(next)
 	}
+}
+
+// limitLogin ends the connection when what proved the client's identity expires. A zero time never does.
+func (c *conn) limitLogin(at time.Time) {
+	if at.IsZero() {
+		c.loginEnds.Store(0)
+		return
+	}
+	end := max(at.UnixNano(), 1)
+	c.loginEnds.Store(end)
+	c.scheduleCheck(end)
 }
 
 // timerQueue is a heap ordered by due time, whose entries know their places.

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -47,6 +48,9 @@ func (d *decoder) listeners(n *yaml.Node) []Listener {
 			f.reset(&l)
 		}
 		mapping(d, e, "listeners[]", listenerKeys, &l, nil)
+		if has(e, "websocket") && l.WebSocket.Path == "" {
+			l.WebSocket.Path = defaultWebPath
+		}
 		for _, required := range []string{"name", "bind"} {
 			if !has(e, required) {
 				d.report(e, "listeners[]", "the key "+required+" is missing", "")
@@ -122,4 +126,35 @@ func parseFilter(s string) (f topic.Filter, why string) {
 		return "", err.Error()
 	}
 	return f, ""
+}
+
+// words reads a list of different words out of allowed; ok is false when it was reported.
+func (d *decoder) words(n *yaml.Node, path string, allowed []string) (list []string, ok bool) {
+	switch {
+	case !d.plain(n, path):
+		return nil, false
+	case n.Kind != yaml.SequenceNode:
+		d.report(n, path, "not a list", "write it as: ["+allowed[0]+"]")
+		return nil, false
+	case len(n.Content) == 0:
+		d.report(n, path, "an empty list", "remove the key to get its default")
+		return nil, false
+	}
+	ok = true
+	for _, e := range n.Content {
+		s, isText := d.scalar(e, path)
+		switch {
+		case !isText:
+			ok = false
+		case !slices.Contains(allowed, s):
+			d.report(e, path, fmt.Sprintf("%s is not one of %s", quote(s), strings.Join(allowed, ", ")), didYouMean(s, allowed))
+			ok = false
+		case slices.Contains(list, s):
+			d.report(e, path, s+" comes twice", "remove one of them")
+			ok = false
+		default:
+			list = append(list, s)
+		}
+	}
+	return list, ok
 }

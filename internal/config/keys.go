@@ -28,12 +28,6 @@ var nodeKeys = []field[Config]{
 		"Folder for durable state; it is created with access for the owner only.", restart),
 }
 
-var authKeys = []field[Config]{
-	yesNo("auth.anonymous", func(c *Config) *bool { return &c.Auth.Anonymous }, false,
-		"Accept clients that prove nothing. They get no durable sessions, and no listener that other machines can "+
-			"reach accepts them."),
-}
-
 var aclKeys = []field[Config]{
 	groups("groups", func(c *Config) *map[string][]acl.Selector { return &c.ACL.Groups },
 		"Names for several clients, for the who of rules, as group:NAME. A member is user:NAME (a local account; a bare NAME "+
@@ -164,11 +158,38 @@ var serviceKeys = []field[Config]{
 var listenerKeys = []field[Listener]{
 	name("listeners[].name", func(l *Listener) *string { return &l.Name }, "",
 		"Name of the listener in logs, metrics and rules. Required and unique.", restart),
-	address("listeners[].bind", func(l *Listener) *netip.AddrPort { return &l.Bind },
-		"Address to listen on. Required. Port 0 picks a free port.", restart),
+	address("listeners[].bind", func(l *Listener) (*netip.AddrPort, *string) { return &l.Bind, &l.Unix },
+		"Address to listen on. Required. Port 0 picks a free port. A Unix socket is for the owner and the group of the "+
+			"broker's process.", restart),
 	yesNo("listeners[].allow_plaintext", func(l *Listener) *bool { return &l.AllowPlaintext }, false,
 		"Accept unencrypted connections from other machines: anyone on the way reads and changes everything. "+
 			"It also takes a login: anonymous clients stay on loopback. Loopback needs no permission.", restart),
+	yesNo("listeners[].allow_clear_password", func(l *Listener) *bool { return &l.AllowClearPassword }, false,
+		"With allow_plaintext: also take passwords and tokens from other machines unencrypted. Anyone on the way can log in with them "+
+			"afterwards. SCRAM does without.", restart),
+	path("listeners[].tls.cert", func(l *Listener) *string { return &l.TLS.Cert }, "",
+		"Certificate of the listener, PEM, with its chain. It makes the listener speak TLS. Files are read again at a reload.", restart),
+	path("listeners[].tls.key", func(l *Listener) *string { return &l.TLS.Key }, "",
+		"Private key of the certificate, PEM; a file that others can read is refused.", restart),
+	optional("listeners[].tls.min_version", func(l *Listener) *TLSVersion { return &l.TLS.MinVersion },
+		"Oldest version that is accepted; 1.2 is for devices that cannot do better.", []TLSVersion{TLS13, TLS12}, restart),
+	optional("listeners[].client_cert.mode", func(l *Listener) *ClientCertMode { return &l.ClientCert.Mode },
+		"Whether clients must show a certificate, or may. One that is shown must be valid in either case.",
+		[]ClientCertMode{RequireCert, RequestCert}, restart),
+	path("listeners[].client_cert.ca", func(l *Listener) *string { return &l.ClientCert.CA }, "",
+		"Authorities that may sign client certificates, PEM. Needs tls.", restart),
+	path("listeners[].client_cert.crl", func(l *Listener) *string { return &l.ClientCert.CRL }, "",
+		"Revocation lists of those authorities, PEM or DER. With it, a certificate without a list of its issuer that is in "+
+			"force is refused. A reload ends the connections of revoked certificates.", restart),
+	path("listeners[].tls_psk.file", func(l *Listener) *string { return &l.PSK.File }, "",
+		"Pre-shared keys, lines of identity:hexkey; a file that others can read is refused. It makes the listener speak "+
+			"TLS-PSK. A reload ends the connections of removed and replaced keys.", restart),
+	yesNo("listeners[].tls_psk.allow_no_forward_secrecy", func(l *Listener) *bool { return &l.PSK.AllowNoForwardSecrecy }, false,
+		"Accept devices that cannot do a key exchange: whoever steals their key can read everything that was recorded.", restart),
+	urlPath("listeners[].websocket.path", func(l *Listener) *string { return &l.WebSocket.Path },
+		"Path of MQTT over WebSocket. A section websocket, be it {}, makes the listener speak it.", restart),
+	origins("listeners[].websocket.origins", func(l *Listener) *[]string { return &l.WebSocket.Origins },
+		"Pages that may connect, such as https://plant.example. Browsers on other pages are refused; programs send no origin.", restart),
 	bounded(counts, "listeners[].max_clients", func(l *Listener) *int { return &l.MaxClients }, 0, 1, maxQuantity,
 		"Network Connections of this listener at one time; at most limits.clients.", inherits("limits.clients")),
 	bounded(sizes, "listeners[].max_packet", func(l *Listener) *Size { return &l.MaxPacket }, 0, 256, maxPacket,

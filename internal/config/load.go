@@ -120,8 +120,16 @@ func (c *Config) Origin(path string) Origin { return c.origins[path] }
 // Notes are sentences about settings that are valid and probably not what somebody wants.
 func (c *Config) Notes() []string {
 	var notes []string
-	if !c.Auth.Anonymous {
+	if !c.Auth.Anonymous && !c.Auth.HasLogin() {
 		notes = append(notes, "nobody can log in: auth.anonymous is false and no login method is configured")
+	}
+	if c.Auth.Anonymous && c.Auth.HasLogin() {
+		notes = append(notes, "clients on this machine need no login although there is one: auth.anonymous is true")
+	}
+	for i := range c.Listeners {
+		if l := &c.Listeners[i]; l.AllowClearPassword {
+			notes = append(notes, "passwords cross the network in clear text: listeners["+l.Name+"].allow_clear_password is true")
+		}
 	}
 	notes = append(notes, c.ACL.notes()...)
 	if c.Storage.AckBeforeSync {

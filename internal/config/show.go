@@ -14,7 +14,7 @@ type Value struct {
 }
 
 // Values lists every effective setting, in the order of the reference. Keys that have no effect with these settings
-// are left out.
+// or no value are left out.
 func (c *Config) Values() []Value {
 	skip := append(c.pointless(), c.otherForm()...)
 	var values []Value
@@ -22,8 +22,9 @@ func (c *Config) Values() []Value {
 		if i == len(nodeKeys) {
 			values = append(values, c.listenerValues()...)
 		}
-		if !slices.ContainsFunc(skip, func(p pointless) bool { return p.path == f.Path }) {
-			values = append(values, Value{Key: f.Path, Value: f.show(c), Origin: c.Origin(f.Path)})
+		text := f.show(c)
+		if text != "" && !slices.ContainsFunc(skip, func(p pointless) bool { return p.path == f.Path }) {
+			values = append(values, Value{Key: f.Path, Value: text, Origin: c.Origin(f.Path)})
 		}
 	}
 	return values
@@ -34,6 +35,10 @@ func (c *Config) listenerValues() []Value {
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		for _, f := range listenerKeys {
+			if f.show(l) == "" || f.Path == "listeners[].tls_psk.allow_no_forward_secrecy" && l.PSK.File == "" ||
+				f.Path == "listeners[].allow_plaintext" && (l.Encrypted() || l.Unix != "") {
+				continue
+			}
 			path := labelled(l.Name)(f.Path)
 			o := c.Origin(path)
 			if o == (Origin{}) && c.Origin("listeners").Flag != "" {
@@ -56,6 +61,7 @@ func (c *Config) YAML(origin bool) string {
 		b.WriteString(text + "\n")
 	}
 	var open []string // sections that enclose the previous line
+	inside := ""      // section within a listener that encloses the previous line
 	for _, v := range c.Values() {
 		name, isListener := strings.CutPrefix(v.Key, "listeners[")
 		if isListener {
@@ -66,7 +72,15 @@ func (c *Config) YAML(origin bool) string {
 			_, key, _ := strings.Cut(name, "].")
 			lead := "    "
 			if key == "name" {
-				lead = "  - "
+				lead, inside = "  - ", ""
+			}
+			if section, rest, nested := strings.Cut(key, "."); nested {
+				if section != inside {
+					b.WriteString(lead + section + ":\n")
+				}
+				inside, lead, key = section, lead+"  ", rest
+			} else {
+				inside = ""
 			}
 			line(lead+key+": "+v.Value, v.Origin)
 			continue

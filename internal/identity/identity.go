@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"net/netip"
 	"strconv"
+	"time"
 )
 
 // Evidence is what a transport proved about a Network Connection before the first MQTT byte. It is fixed when the
@@ -160,6 +161,7 @@ type Verdict struct {
 	Principal Principal
 	Data      []byte                    // Authentication Data for the client, with Accepted and Continued
 	Next      func(data []byte) Verdict // set with Continued
+	ExpiresAt time.Time                 // with Accepted: when the proof ends and the connection with it; zero: never
 	Failure   Failure                   // set with Rejected
 	Cause     error                     // for the log and for explain; never sent to the client
 }

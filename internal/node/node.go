@@ -17,6 +17,7 @@ import (
 	"github.com/sealmq/sealmq/internal/broker"
 	"github.com/sealmq/sealmq/internal/config"
 	"github.com/sealmq/sealmq/internal/control"
+	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/store/memstore"
 	"github.com/sealmq/sealmq/internal/store/pebblestore"
 	"github.com/sealmq/sealmq/internal/transport"
@@ -28,6 +29,8 @@ type Node struct {
 	listeners []listener
 	log       *slog.Logger
 	rules     rules
+	login     *authn.Login
+	secret    []byte // of the login
 	serving   sync.WaitGroup
 	failed    chan error
 	store     engine
@@ -45,7 +48,15 @@ type listener struct {
 // Start opens the store and the listeners of the plan and begins to serve. When it fails, nothing is left open.
 func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version string) (*Node, error) {
 	n := &Node{log: log, failed: make(chan error, 1)}
-	if err := n.rules.load(plan.Config); err != nil {
+	rules, err := n.rules.prepare(plan.Config)
+	if err != nil {
+		return nil, err
+	}
+	rules()
+	if n.secret, err = loginSecret(plan.Config); err != nil {
+		return nil, err
+	}
+	if n.login, err = authn.New(loginOptions(plan.Config, n.secret, log)); err != nil {
 		return nil, err
 	}
 	store, err := n.openStore(plan.Config)
@@ -54,7 +65,7 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	}
 	n.store = store
 	n.broker = broker.New(broker.Options{
-		Settings: settings(plan), Store: store, Reader: store, Authenticator: authn.Open{Anonymous: plan.Config.Auth.Anonymous},
+		Settings: settings(plan), Store: store, Reader: store, Authenticator: n.login,
 		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version,
 	})
 	socket, err := n.openControl(plan, version)
@@ -129,10 +140,10 @@ const exitStoreFailed = 1
 
 func (n *Node) listen(ctx context.Context, list []config.Listener) error {
 	for i := range list {
-		l, err := transport.ListenLoopback(ctx, list[i].Bind)
+		l, err := transport.Listen(ctx, listenOptions(&list[i]))
 		if err != nil {
 			n.closeListeners()
-			return err
+			return fmt.Errorf("listener %s: %w", list[i].Name, err)
 		}
 		n.listeners = append(n.listeners, listener{list[i].Name, l})
 	}
@@ -157,20 +168,61 @@ func (n *Node) Addrs() []net.Addr {
 	return addrs
 }
 
+// URLs returns how clients name the listeners, in the order of the configuration.
+func (n *Node) URLs() []string {
+	urls := make([]string, len(n.listeners))
+	for i := range n.listeners {
+		urls[i] = n.listeners[i].URL()
+	}
+	return urls
+}
+
 // Failed yields an error when a listener stops by itself.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Reload applies a new plan whose restart-only keys are unchanged. On an error nothing has changed. Subscriptions that the
-// new rules do not allow are gone when it returns.
+// Reload applies a new plan whose restart-only keys are unchanged, and reads the files of the login and of all listeners
+// again. All of it is checked first: after an error nothing has changed. When it returns, connections whose certificate
+// or key is no longer good are ended, and subscriptions that the new rules do not allow are gone.
 func (n *Node) Reload(plan *config.Plan) error {
-	if err := n.rules.load(plan.Config); err != nil {
+	rules, err := n.rules.prepare(plan.Config)
+	if err != nil {
 		return err
 	}
+	login, err := n.login.Prepare(loginOptions(plan.Config, n.secret, n.log))
+	if err != nil {
+		return err
+	}
+	commits := []func(){rules, login}
+	for i := range n.listeners {
+		commit, err := n.listeners[i].Prepare()
+		if err != nil {
+			return fmt.Errorf("listener %s: %w", n.listeners[i].name, err)
+		}
+		commits = append(commits, commit)
+	}
+	for _, commit := range commits {
+		commit()
+	}
 	n.broker.Reload(settings(plan))
+	if ended := n.broker.Recheck(n.entitled); ended > 0 {
+		n.log.Info("connections ended: what they proved is no longer good", "connections", ended)
+	}
 	if removed := n.broker.RecheckSubscriptions(); removed > 0 {
 		n.log.Warn("subscriptions removed, because the rules no longer allow them", "count", removed)
 	}
 	return nil
+}
+
+var errNoListener = errors.New("the connection's listener is gone")
+
+// entitled asks a connection's listener whether it would still let it in.
+func (n *Node) entitled(ev *identity.Evidence) error {
+	for i := range n.listeners {
+		if n.listeners[i].name == ev.Listener {
+			return n.listeners[i].Entitled(ev)
+		}
+	}
+	return errNoListener
 }
 
 // Stop ends the broker in order: no new connections, clients are told, what was acknowledged is in the store.

@@ -19,18 +19,19 @@ type ruleSet struct {
 	generation uint64
 }
 
-// load puts the rules of c in force. On an error the ones before stay.
-func (r *rules) load(c *config.Config) error {
+// prepare compiles the rules of c; commit puts them in force.
+func (r *rules) prepare(c *config.Config) (commit func(), err error) {
 	policy, err := c.Policy()
 	if err != nil {
-		return fmt.Errorf("access rules: %w", err)
+		return nil, fmt.Errorf("access rules: %w", err)
 	}
-	next := &ruleSet{policy: policy}
-	if old := r.current.Load(); old != nil {
-		next.generation = old.generation + 1
-	}
-	r.current.Store(next)
-	return nil
+	return func() {
+		next := &ruleSet{policy: policy}
+		if old := r.current.Load(); old != nil {
+			next.generation = old.generation + 1
+		}
+		r.current.Store(next)
+	}, nil
 }
 
 // Authorize implements broker.Authorizer.

@@ -35,7 +35,9 @@ type rows struct {
 
 func newRows() rows {
 	return rows{
-		map[store.Ord]store.Pointer{}, map[mqtt.PacketID]store.Inflight{}, map[mqtt.PacketID]bool{},
+		map[store.Ord]store.Pointer{},
+		map[mqtt.PacketID]store.Inflight{},
+		map[mqtt.PacketID]bool{},
 		map[store.BodyID]*message.Message{},
 	}
 }

@@ -210,8 +210,10 @@ func certificateError(leaf *x509.Certificate, err error) error {
 	var unknown x509.UnknownAuthorityError
 	switch {
 	case errors.As(err, &unknown):
-		return &Error{Check: CheckAuthority, Expected: "a certificate signed by an authority of the ca file",
-			Found: who + " of " + quotePeer(leaf.Issuer.String()), Err: err}
+		return &Error{
+			Check: CheckAuthority, Expected: "a certificate signed by an authority of the ca file",
+			Found: who + " of " + quotePeer(leaf.Issuer.String()), Err: err,
+		}
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return &Error{Check: CheckValidity, Expected: "a certificate that is valid now", Found: fmt.Sprintf("%s, valid %s to %s", who,
 			leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339)), Err: err}

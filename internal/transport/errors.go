@@ -104,7 +104,7 @@ func handshakeError(ctx context.Context, err error, hello *offer) error {
 	var own *Error
 	var psk *psktls.Error
 	var notTLS tls.RecordHeaderError
-	var alert tls.AlertError
+	var op *net.OpError
 	switch {
 	case errors.As(err, &own):
 		return own
@@ -114,8 +114,8 @@ func handshakeError(ctx context.Context, err error, hello *offer) error {
 		return &Error{Check: Check(psk.Check), Expected: psk.Expected, Found: psk.Found, Err: psk}
 	case errors.As(err, &notTLS):
 		return refuse(CheckRecord, "TLS", firstBytes(notTLS.RecordHeader[:]))
-	case errors.As(err, &alert):
-		return &Error{Check: CheckPeerAlert, Found: alert.Error(), Err: err}
+	case errors.As(err, &op) && op.Op == "remote error": // how crypto/tls marks alerts that were received
+		return &Error{Check: CheckPeerAlert, Found: op.Err.Error(), Err: err}
 	case hello != nil && hello.seen && !hello.version:
 		return refuse(CheckVersion, hello.want(), hello.offered())
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), isNetError(err):

@@ -84,7 +84,7 @@ func TestWillOfViolator(t *testing.T) {
 		c := s.connect(t, v, "c", will("w", "violator", 0, false))
 		c.write(frame(0x36, lp("a"), "\x00\x01", noProps(v)))
 		watch.message("w", "violator")
-		c = s.connect(t, v, "d", will("w", "taken over", 0, false))
+		s.connect(t, v, "d", will("w", "taken over", 0, false))
 		s.connect(t, v, "d")
 		watch.message("w", "taken over")
 		watch.quiet()

@@ -33,7 +33,12 @@ func (b broker) url(scheme string) string { return fmt.Sprintf("%s://127.0.0.1:%
 // startBroker runs the program for one test and stops it at the end; its output is shown if the test failed.
 func startBroker(t *testing.T) broker {
 	t.Helper()
-	port := freePort(t)
+	return startServe(t, freePort(t), "--dev --listen mqtt://127.0.0.1:{port}")
+}
+
+// startServe is startBroker with other flags, in which {port} is the port.
+func startServe(t *testing.T, port int, flags string) broker {
+	t.Helper()
 	command := os.Getenv("SEALMQ_INTEROP_BROKER")
 	if command == "" {
 		program := os.Getenv("SEALMQ_BIN")
@@ -43,7 +48,7 @@ func startBroker(t *testing.T) broker {
 		if _, err := os.Stat(program); err != nil {
 			t.Fatalf("%v: make build makes it, SEALMQ_BIN names another", err)
 		}
-		command = program + " serve --dev --listen mqtt://127.0.0.1:{port}"
+		command = program + " serve " + flags
 	}
 	args := strings.Fields(strings.ReplaceAll(command, "{port}", strconv.Itoa(port)))
 	cmd := exec.Command(args[0], args[1:]...)

@@ -3,9 +3,12 @@
 package interop
 
 import (
+	"fmt"
 	"path/filepath"
 	"strconv"
 	"testing"
+
+	"github.com/sealmq/sealmq/internal/pkitest"
 )
 
 // Every stock client library runs the same story, written for it in clients and scripts: each QoS there and back, a
@@ -42,6 +45,27 @@ func TestMQTTjs(t *testing.T) {
 			wantOK(t, node, filepath.Join("scripts", "mqtt_js.cjs"), strconv.Itoa(b.port), version)
 		})
 	}
+}
+
+// TestMQTTjsWebSocket tells the story over ws, and a short one over wss with the certificate checked.
+func TestMQTTjsWebSocket(t *testing.T) {
+	node := need(t, "node", "apt-get install nodejs")
+	if _, code := run(t, node, "-e", "require('mqtt')"); code != 0 {
+		t.Skip("mqtt is not installed: npm install mqtt@5.16.0, and NODE_PATH names its node_modules")
+	}
+	b := startServe(t, freePort(t), "--dev --listen ws://127.0.0.1:{port}")
+	for _, version := range []string{"4", "5"} {
+		t.Run("ws, protocol version "+version, func(t *testing.T) {
+			wantOK(t, node, filepath.Join("scripts", "mqtt_js.cjs"), strconv.Itoa(b.port), version, b.url("ws")+"/mqtt")
+		})
+	}
+	t.Run("wss", func(t *testing.T) {
+		p := pkitest.New(t)
+		p.Server()
+		b := startSecure(t, p.Dir, `tls: {cert: server.crt, key: server.key}, websocket: {}`)
+		t.Setenv("NODE_EXTRA_CA_CERTS", filepath.Join(p.Dir, "ca.crt"))
+		wantOK(t, node, filepath.Join("scripts", "mqtt_js_wss.cjs"), fmt.Sprintf("wss://localhost:%d/mqtt", b.port))
+	})
 }
 
 func TestPahoGo(t *testing.T) {

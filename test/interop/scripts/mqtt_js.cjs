@@ -1,4 +1,4 @@
-// The story of the interoperability tests with MQTT.js: mqtt_js.cjs PORT 3|4|5
+// The story of the interoperability tests with MQTT.js: mqtt_js.cjs PORT 3|4|5 [URL]
 'use strict'
 
 const assert = require('node:assert')
@@ -6,6 +6,7 @@ const mqtt = require('mqtt')
 
 const port = Number(process.argv[2])
 const version = Number(process.argv[3])
+const url = process.argv[4] ?? `mqtt://127.0.0.1:${port}`
 const prefix = `interop/js/${version}/`
 const patience = 20_000
 
@@ -27,7 +28,7 @@ class Client {
     const c = new Client()
     c.queue = []
     c.waiting = []
-    c.mqtt = mqtt.connect(`mqtt://127.0.0.1:${port}`, options)
+    c.mqtt = mqtt.connect(url, options)
     c.mqtt.on('message', (topic, payload, packet) => {
       const message = [topic, payload.toString(), packet.qos, packet.retain]
       const next = c.waiting.shift()
