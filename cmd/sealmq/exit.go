@@ -68,8 +68,8 @@ func (f *failure) Error() string {
 
 func (f *failure) Unwrap() error { return f.err }
 
-// explain finds the words and the exit code for any error. What it does not know is exitFailed.
-func explain(err error) *failure {
+// failureOf finds the words and the exit code for any error. What it does not know is exitFailed.
+func failureOf(err error) *failure {
 	var (
 		known   *failure
 		invalid *config.Invalid

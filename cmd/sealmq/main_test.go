@@ -166,7 +166,7 @@ func TestExplain(t *testing.T) {
 		{&os.PathError{Op: "open", Path: "p", Err: os.ErrPermission}, exitFailed, "cannot open p"},
 		{&transport.BusyError{}, exitFailed, "cannot listen on invalid AddrPort"},
 	} {
-		if f := explain(c.err); f.code != c.code || f.what != c.what {
+		if f := failureOf(c.err); f.code != c.code || f.what != c.what {
 			t.Errorf("%v: got %d %q", c.err, f.code, f.what)
 		}
 	}

@@ -15,7 +15,7 @@ func (a *app) report(err error) exitCode {
 	if err == nil || errors.Is(err, errHelpShown) {
 		return exitOK
 	}
-	f := explain(err)
+	f := failureOf(err)
 	var invalid *config.Invalid
 	if errors.As(f.err, &invalid) {
 		writef(a.stderr, "%s", invalid.Report())

@@ -24,6 +24,8 @@ type tree struct {
 	Sub     subCommand        `cmd:"" help:"Subscribe and print messages; flags as of mosquitto_sub."`
 	Status  statusCommand     `cmd:"" help:"Say how a running broker is."`
 	Admin   adminCommand      `cmd:"" help:"Look into a running broker and change what it holds."`
+	ACL     aclCommand        `cmd:"" name:"acl" help:"Test and check access rules."`
+	Explain explainCommand    `cmd:"" help:"Say why something is allowed or denied."`
 	Backup  backupCommand     `cmd:"" help:"Copy the state of a running broker."`
 	Restore restoreCommand    `cmd:"" help:"Make a data folder out of a backup."`
 	Passwd  passwdCommand     `cmd:"" help:"Manage the account files of the broker."`

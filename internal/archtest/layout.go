@@ -78,7 +78,7 @@ var layout = []Package{
 		Except: map[string]string{"os": "key files are opened, and their permissions checked, in one place"},
 	},
 	{Dir: "protect", Layer: Logic, May: []string{"cose", "internal/cbor", "internal/privfile", "keyring", "mqtt", "topic"}},
-	{Dir: "internal/explain", Layer: Logic, May: []string{"internal/acl", "internal/identity", "mqtt", "protect", "topic"}, Planned: true},
+	{Dir: "internal/explain", Layer: Logic, May: []string{"internal/acl", "internal/identity", "topic"}},
 
 	{
 		Dir: brokerDir, Layer: Engine,
@@ -114,7 +114,7 @@ var layout = []Package{
 	{
 		Dir: "internal/node", Layer: Wiring,
 		May: []string{
-			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/control", "internal/identity", "internal/observe", "internal/privfile", "internal/session", "internal/store",
+			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/control", "internal/explain", "internal/identity", "internal/observe", "internal/privfile", "internal/session", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "mqtt", "protect", "psktls", "topic",
 		},
 		Tests: []string{"client"},

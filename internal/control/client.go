@@ -109,6 +109,12 @@ func (c *Client) Backup(ctx context.Context, dir string, dryRun bool) (b Backup,
 	return b, c.post(ctx, "/v1/backup", backupRequest{dir, dryRun}, &b)
 }
 
+// Refusal explains one refusal.
+func (c *Client) Refusal(ctx context.Context, q RefusalQuery) (r Refusal, err error) {
+	err = c.get(ctx, "/v1/refusal", url.Values{"id": {q.ID}, "client_id": {q.ClientID}}, &r)
+	return r, err
+}
+
 func (c *Client) get(ctx context.Context, path string, query url.Values, v any) error {
 	return c.do(ctx, http.MethodGet, path+"?"+query.Encode(), nil, v)
 }

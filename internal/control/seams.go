@@ -30,6 +30,37 @@ type Store interface {
 	Backup(ctx context.Context, dir string, dryRun bool) (Backup, error)
 }
 
+// Decisions explains what the broker refused.
+type Decisions interface {
+	// Refusal finds one: NotFound when there is none, or none any more.
+	Refusal(q RefusalQuery) (Refusal, error)
+}
+
+// RefusalQuery asks for one refusal: by its id, or the last one, of a client if ClientID is given.
+type RefusalQuery struct {
+	ID       string
+	ClientID string
+}
+
+// Refusal is one decision against a client.
+type Refusal struct {
+	ID        string    `json:"id"`
+	At        time.Time `json:"at"`
+	Last      time.Time `json:"last"`
+	Times     int       `json:"times"`
+	ClientID  string    `json:"client_id"`
+	Principal string    `json:"principal"`
+	Remote    string    `json:"remote,omitempty"`
+	Listener  string    `json:"listener,omitempty"`
+	Action    string    `json:"action"`
+	Topic     string    `json:"topic"`
+	Rule      string    `json:"rule"`
+	Why       string    `json:"why"`
+	// Changed says that the rules are not those of then: Text is the answer that they give now.
+	Changed bool   `json:"changed"`
+	Text    string `json:"text"` // the explanation, several lines
+}
+
 // Bounds of a page.
 const (
 	MaxPage    = 1000 // items

@@ -32,12 +32,13 @@ type Server struct {
 	broker Broker
 	store  Store
 	log    *slog.Logger
+	mux    *http.ServeMux
 }
 
 // NewServer makes a server; Serve starts it.
 func NewServer(b Broker, s Store, log *slog.Logger) *Server {
-	srv := &Server{broker: b, store: s, log: log}
 	mux := http.NewServeMux()
+	srv := &Server{broker: b, store: s, log: log, mux: mux}
 	mux.HandleFunc("GET /v1/status", srv.status)
 	mux.HandleFunc("GET /v1/sessions", srv.sessions)
 	mux.HandleFunc("POST /v1/sessions/kick", srv.session("kick", b.Kick))
@@ -61,6 +62,15 @@ func NewServer(b Broker, s Store, log *slog.Logger) *Server {
 		},
 	}
 	return srv
+}
+
+// Explain lets the socket answer for refusals. It is called before Serve.
+func (s *Server) Explain(d Decisions) {
+	s.mux.HandleFunc("GET /v1/refusal", func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		refusal, err := d.Refusal(RefusalQuery{ID: q.Get("id"), ClientID: q.Get("client_id")})
+		conclude(w, refusal, err)
+	})
 }
 
 type peerKey struct{}

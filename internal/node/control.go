@@ -41,6 +41,7 @@ func (n *Node) openControl(plan *config.Plan, version string) (*control.Socket, 
 	n.controlDir = dir
 	o := operator{n: n, plan: plan, version: version}
 	n.control = control.NewServer(o, o, n.log)
+	n.control.Explain(o)
 	return socket, nil
 }
 
