@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sealmq/sealmq/client"
+	"github.com/sealmq/sealmq/internal/conformance"
 	"github.com/sealmq/sealmq/mqtt"
 )
 
@@ -181,6 +182,7 @@ func TestMalformedInputIsAnswered(t *testing.T) {
 }
 
 func TestCleanStartWithSessionPresent(t *testing.T) {
+	conformance.Covers(t, "MQTT-3.2.2-4")
 	f := newFake(t, mqtt.V5)
 	cfg := f.config()
 	cfg.CleanStart = true

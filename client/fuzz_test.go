@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/conformance"
 	"github.com/sealmq/sealmq/mqtt"
 )
 
@@ -91,6 +92,7 @@ func (c *Client) current() *link {
 
 // TestPacketIDsWrapAndSkip: an identifier in use is never given twice, and 0 never [MQTT-2.2.1-3].
 func TestPacketIDsWrapAndSkip(t *testing.T) {
+	conformance.Covers(t, "MQTT-2.2.1-3", "MQTT311-2.3.1-2")
 	o := outbound{inflight: map[mqtt.PacketID]*pending{}, lastID: 65534}
 	busy := &pending{id: 1}
 	o.inflight[1] = busy

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sealmq/sealmq/client"
+	"github.com/sealmq/sealmq/internal/conformance"
 	"github.com/sealmq/sealmq/mqtt"
 )
 
@@ -65,6 +66,7 @@ func TestPublishRefused(t *testing.T) {
 }
 
 func TestPublishRuledOutLocally(t *testing.T) {
+	conformance.Covers(t, "MQTT-3.2.2-11", "MQTT-3.2.2-14", "MQTT-3.2.2-15")
 	limits := connack(func(p *mqtt.Properties) {
 		p.SetMaximumQoS(mqtt.AtLeastOnce)
 		p.SetRetainAvailable(false)
@@ -224,6 +226,7 @@ func TestFlushWaitsForAcknowledgements(t *testing.T) {
 }
 
 func TestOutboundTopicAliases(t *testing.T) {
+	conformance.Covers(t, "MQTT-3.2.2-17", "MQTT-3.3.2-9")
 	f := newFake(t, mqtt.V5)
 	cfg := f.config()
 	cfg.TopicAliases = true

@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	"github.com/sealmq/sealmq/client"
+	"github.com/sealmq/sealmq/internal/conformance"
 	"github.com/sealmq/sealmq/mqtt"
 )
 
 // TestResendAfterReconnect breaks the connection with messages in every stage: the same Session must go on where it
 // was, in order, with DUP on what was sent [MQTT-4.4.0-1] [MQTT-4.6.0-1].
 func TestResendAfterReconnect(t *testing.T) {
+	conformance.Covers(t, "MQTT-4.6.0-1", "MQTT311-4.6.0-1", "MQTT311-2.3.1-3", "MQTT-3.3.1-1", "MQTT-4.4.0-1")
 	for _, v := range []mqtt.Version{mqtt.V311, mqtt.V5} {
 		t.Run(v.String(), func(t *testing.T) {
 			f := newFake(t, v)
@@ -83,6 +85,7 @@ func TestResendAfterReconnect(t *testing.T) {
 
 // TestSessionLost: QoS 1 is sent again as new, QoS 2 is reported as unknown, what was never sent goes out.
 func TestSessionLost(t *testing.T) {
+	conformance.Covers(t, "MQTT-3.2.2-5")
 	f := newFake(t, mqtt.V5)
 	cfg := f.config()
 	cfg.MaxInflight = 2
@@ -206,6 +209,7 @@ func TestSubscribeRuledOutLocally(t *testing.T) {
 }
 
 func TestInboundAcksInOrder(t *testing.T) {
+	conformance.Covers(t, "MQTT-4.6.0-2", "MQTT-4.6.0-3")
 	f := newFake(t, mqtt.V5)
 	cfg := f.config()
 	cfg.ManualAcks = true

@@ -346,3 +346,42 @@ func (d *Dir) ImportBundle(b []byte, recipient, exporter *Record) (added int, er
 	})
 	return added, err
 }
+
+// Bind replaces the topics and the client of a key: what its holder lets it be
+// used for. The key, its kid and its sender rule stay. A nil topics or client
+// leaves that field as it is.
+func (d *Dir) Bind(kid []byte, topics []string, client *string) error {
+	return d.change(func() error {
+		old := d.ring.Lookup(kid)
+		if old == nil {
+			return fmt.Errorf("kid %x: %w", kid, ErrUnknown)
+		}
+		next := old.Clone()
+		if topics != nil {
+			next.Topics = append([]string(nil), topics...)
+		}
+		if client != nil {
+			next.ClientID = *client
+		}
+		if err := next.Validate(); err != nil {
+			return err
+		}
+		if err := d.write(next); err != nil {
+			return err
+		}
+		return d.Reload()
+	})
+}
+
+// Bundles returns the counter that numbers the bundles an exporter seals.
+func (d *Dir) Bundles(kid []byte) *Counter {
+	return NewCounter(filepath.Join(d.path, counterDir, hex.EncodeToString(kid)+".bundles"), 1<<63)
+}
+
+// Used returns how many messages under a key have been reserved by this holder,
+// and the limit at which it must be rotated.
+func (d *Dir) Used(rec *Record) (used, limit uint64, err error) {
+	b := d.Budget(rec)
+	used, err = b.count.Value()
+	return used, b.limit, err
+}

@@ -71,7 +71,7 @@ func cpuTime() int64 {
 func TestBenchClients(t *testing.T) {
 	name, addr := os.Getenv("PSKTLS_BENCH_CLIENT"), os.Getenv("PSKTLS_BENCH_ADDR")
 	if name == "" {
-		t.Skip("only as the client process of BenchmarkServerCPU")
+		return // an ordinary run of the tests
 	}
 	for _, c := range handshakes(t) {
 		if c.name != name {

@@ -240,6 +240,25 @@ func (c *Conn) Close() error {
 	return c.transport.Close()
 }
 
+// CloseWrite sends close_notify and ends the sending side; reading goes on. It
+// waits for a Write that is under way, and leaves the transport open.
+func (c *Conn) CloseWrite() error {
+	if !c.handshakeDone.Load() {
+		return &Error{Check: CheckNotFinished, Alert: AlertNone, Err: errors.New("nothing to close yet")}
+	}
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if c.out.err != nil {
+		return c.out.err
+	}
+	c.sendAlert(AlertCloseNotify)
+	if err := c.out.err; err != nil {
+		return err
+	}
+	c.out.err = net.ErrClosed
+	return nil
+}
+
 // Pending reports whether the Conn holds octets that Read would look at before
 // it touches the transport. A caller that waits for readability of the transport
 // must Read until Pending is false first; such a Read may still block if all it

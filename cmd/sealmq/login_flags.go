@@ -41,7 +41,7 @@ func (f *brokerFlags) login(cfg *client.Config, a *app) error {
 	case f.PasswordFile != "":
 		password, err = readSecretFile(f.PasswordFile, a)
 	case f.AskPassword:
-		password, err = askPassword(a)
+		password, err = askSecret(a, "Password: ")
 	}
 	if err != nil {
 		return err
@@ -106,19 +106,19 @@ func (r oneByte) ReadByte() (byte, error) {
 	return b[0], err
 }
 
-// askPassword asks on the terminal that the process belongs to, whatever standard input is.
-func askPassword(a *app) ([]byte, error) {
+// askSecret asks on the terminal that the process belongs to, whatever standard input is.
+func askSecret(a *app, prompt string) ([]byte, error) {
 	terminal, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) && term.IsTerminal(int(os.Stdin.Fd())) {
 		terminal, err = os.Stdin, nil // where there is no /dev/tty
 	}
 	if err != nil {
-		return nil, usageError("cannot ask for the password", "there is no terminal", "use --password-file FILE")
+		return nil, usageError("cannot ask for a secret", "there is no terminal", "use --password-file FILE or --passphrase-file FILE")
 	}
 	if terminal != os.Stdin {
 		defer terminal.Close() //nolint:errcheck // a terminal
 	}
-	writef(a.stderr, "Password: ")
+	writef(a.stderr, "%s", prompt)
 	password, err := term.ReadPassword(int(terminal.Fd()))
 	writef(a.stderr, "\n")
 	return password, err

@@ -55,10 +55,15 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			e.Values[nodeKey{}] = new(scripted)
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":  scriptExits,
 			"hold":   scriptHold,
 			"broker": scriptBroker,
+			"node":   scriptNode,
 		},
 	})
 }

@@ -37,11 +37,11 @@ func (f *secretFlags) read(a *app, twice bool) ([]byte, error) {
 		a.warn("--password: the process list shows the password; prefer --stdin")
 		return []byte(f.Password), nil
 	}
-	password, err := askPassword(a)
+	password, err := askSecret(a, "Password: ")
 	if err != nil || !twice {
 		return password, err
 	}
-	again, err := askPassword(a)
+	again, err := askSecret(a, "Password: ")
 	if err == nil && string(again) != string(password) {
 		return nil, &failure{exitFailed, "the passwords differ", "", "", nil}
 	}

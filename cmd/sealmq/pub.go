@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sealmq/sealmq/client"
+	"github.com/sealmq/sealmq/internal/protecting"
 	"github.com/sealmq/sealmq/mqtt"
 )
 
@@ -29,7 +30,12 @@ type pubCommand struct {
 	Repeat      int      `name:"repeat" default:"1" placeholder:"N" group:"Message" help:"Publish so many times; not with -l."`
 	RepeatDelay duration `name:"repeat-delay" placeholder:"SECONDS" group:"Message" help:"Pause between repetitions."`
 
-	brokerFlags `embed:""`
+	Checksum string `name:"checksum" enum:"prefix,raw" default:"prefix" group:"Protection" help:"Form of --protect checksum: prefix or raw."`
+
+	protectFlags    `embed:""`
+	credentialFlags `embed:""`
+	keyringFlags    `embed:""`
+	brokerFlags     `embed:""`
 }
 
 // Example is the first line of the command's help.
@@ -39,6 +45,9 @@ const maxPayload = mqtt.MaxRemainingLength // what is left for the payload is le
 
 // Run publishes and waits until the broker has acknowledged.
 func (c *pubCommand) Run(ctx context.Context, a *app) error {
+	if c.Key != "" && c.Cert == "" && (c.Protect != string(protecting.LevelNone) || c.WillProtect != "") {
+		c.KeyNames, c.Key = append([]string{c.Key}, c.KeyNames...), "" // not the key of a certificate
+	}
 	cfg, fromURL, err := c.clientConfig(a)
 	if err != nil {
 		return err
@@ -50,10 +59,13 @@ func (c *pubCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	if err := c.protect(a, &cfg, m); err != nil {
+		return err
+	}
 	cfg.NoReconnect = !c.Lines // a line that waits may go out later; a single message is tried once
 	conn, err := client.Dial(ctx, cfg)
 	if err != nil {
-		return clientFailure(interrupted(ctx, err))
+		return clientFailure(interrupted(ctx, protectionFailure(err)))
 	}
 	if c.Lines {
 		err = c.publishLines(ctx, a, conn, m)
@@ -64,7 +76,37 @@ func (c *pubCommand) Run(ctx context.Context, a *app) error {
 	defer bound()
 	goodbye, propErr := c.Properties.of("disconnect")
 	closed := conn.Disconnect(bye, &mqtt.Disconnect{Properties: goodbye})
-	return clientFailure(interrupted(ctx, errors.Join(err, propErr, closed)))
+	return clientFailure(interrupted(ctx, protectionFailure(errors.Join(err, propErr, closed))))
+}
+
+// protect sets up sealing and the credential. Everything that can be refused is refused here, before anything is
+// connected: the message is sealed once to see that its key may be used on its topic.
+func (c *pubCommand) protect(a *app, cfg *client.Config, m *client.Message) error {
+	unused := c.Protect == string(protecting.LevelNone) && c.WillProtect == "" && len(c.KeyNames)+len(c.To) == 0 && c.TTL == 0
+	if unused && c.Credential == "" && c.CredentialKey == "" && c.ServerName == "" {
+		return nil
+	}
+	var keys *protecting.Keys
+	if len(c.KeyNames)+len(c.To) > 0 || c.Credential != "" {
+		var err error
+		if keys, err = c.open(a); err != nil {
+			return err
+		}
+	}
+	if err := c.credentialFlags.apply(keys, cfg); err != nil || unused {
+		return err
+	}
+	p, err := c.sealing(a, keys, cfg, checksumForm(c.Checksum))
+	if err != nil {
+		return err
+	}
+	if p.Publish != nil {
+		if _, err := p.Publish.Seal(m.Topic, nil, false); err != nil {
+			return keyFailure(err)
+		}
+	}
+	cfg.Protector = p
+	return nil
 }
 
 // interrupted puts an interrupt in front of the errors that it caused.

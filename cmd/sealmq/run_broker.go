@@ -8,10 +8,13 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/control"
 	"github.com/sealmq/sealmq/internal/node"
+	"github.com/sealmq/sealmq/internal/store"
 	"github.com/sealmq/sealmq/internal/transport"
 )
 
@@ -48,17 +51,26 @@ func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger
 
 // announce tells a person where the broker listens and what to type next.
 func (a *app) announce(n *node.Node, plan *config.Plan) {
-	addrs := n.Addrs()
-	for i, addr := range addrs {
-		writef(a.stderr, "listening on mqtt://%s (%s, this machine only)\n", addr, plan.Config.Listeners[i].Name)
+	plain := ""
+	for i, url := range n.URLs() {
+		l := &plan.Config.Listeners[i]
+		reach := ""
+		if l.Loopback() {
+			reach = ", this machine only"
+		}
+		writef(a.stderr, "listening on %s (%s%s)\n", url, l.Name, reach)
+		if address, ok := strings.CutPrefix(url, "mqtt://"); ok && plain == "" && l.Loopback() {
+			plain = address
+		}
 	}
-	host, port, err := net.SplitHostPort(addrs[0].String())
+	host, port, err := net.SplitHostPort(plain)
 	if err != nil {
 		return
 	}
 	writef(a.stderr, "\nTry it from two other terminals:\n")
 	writef(a.stderr, "  sealmq sub -h %s -p %s -t 'test/#' -v\n", host, port)
 	writef(a.stderr, "  sealmq pub -h %s -p %s -t test/hello -m 'hello'\n", host, port)
+	writef(a.stderr, "  sealmq status --data %s\n", oneLine(n.ControlDir()))
 	writef(a.stderr, "mosquitto_sub and mosquitto_pub take the same letters. Stop the broker with Ctrl-C.\n\n")
 }
 
@@ -87,5 +99,17 @@ func startError(err error) error {
 	if errors.As(err, &busy) {
 		return &failure{exitFailed, fmt.Sprintf("cannot listen on %v", busy.Address), busy.Why(), busy.Hint(), err}
 	}
-	return &failure{exitFailed, "cannot start the broker", err.Error(), "", err}
+	f := &failure{exitFailed, "cannot start the broker", err.Error(), "", err}
+	var (
+		damaged *store.CorruptError
+		used    *store.InUseError
+		answers *control.InUseError
+	)
+	switch {
+	case errors.As(err, &damaged):
+		f.hint = "nothing was changed; sealmq restore BACKUP --data DIR makes a new data folder"
+	case errors.As(err, &used) || errors.As(err, &answers):
+		f.hint = "stop that broker first, or give this one another folder with --data DIR"
+	}
+	return f
 }

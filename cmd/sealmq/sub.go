@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sealmq/sealmq/client"
+	"github.com/sealmq/sealmq/internal/protecting"
 	"github.com/sealmq/sealmq/mqtt"
 	"github.com/sealmq/sealmq/topic"
 )
@@ -33,7 +34,10 @@ type subCommand struct {
 	Verbose      bool     `short:"v" group:"Output" help:"Topic before the payload."`
 	Pretty       bool     `name:"pretty" group:"Output" help:"Indent JSON of -F %j and %J."`
 
-	brokerFlags `embed:""`
+	openFlags       `embed:""`
+	credentialFlags `embed:""`
+	keyringFlags    `embed:""`
+	brokerFlags     `embed:""`
 }
 
 // Example is the first line of the command's help.
@@ -55,6 +59,10 @@ func (c *subCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	opening, err := c.protect(a, &cfg)
+	if err != nil {
+		return err
+	}
 	cfg.ManualAcks = true // a message is acknowledged when it is printed
 	if cfg.ReceiveMaximum == 0 {
 		cfg.ReceiveMaximum = 65535 // the standard's default; some brokers do not keep to less
@@ -67,9 +75,14 @@ func (c *subCommand) Run(ctx context.Context, a *app) error {
 	}
 	conn, err := client.Dial(ctx, cfg)
 	if err == nil {
-		s := &subscriber{c, a, conn, print, 0}
+		s := &subscriber{c, a, conn, print, opening, 0}
 		err = s.run(ctx)
 		err = errors.Join(err, c.goodbye(ctx, conn))
+	}
+	if opening != nil {
+		if closed := opening.Close(); closed != nil {
+			return &failure{exitProtection, "cannot keep the replay state", closed.Error(), "what was delivered now may be delivered again", closed}
+		}
 	}
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
@@ -99,6 +112,8 @@ func (c *subCommand) check() error {
 		return usageError(fmt.Sprintf("cannot use -C %d", c.Count), "it must be 1 or more", "")
 	case c.RandomFilter < 0.1 || c.RandomFilter > 100:
 		return usageError(fmt.Sprintf("cannot use --random-filter %v", c.RandomFilter), "it must be 0.1 to 100", "")
+	case c.Open == "raw" && (c.Require != "" || c.MaxAge != 0 || c.KeepReplay):
+		return usageError("cannot use --open raw with --require, --max-age or --keep-replay-state", "raw checks nothing", "")
 	case c.Format != "" && c.Verbose:
 		return usageError("cannot use -v together with -F", "both say how to print", "put %t into the format")
 	case v5 && c.Protocol != "5" && c.Protocol != "mqttv5":
@@ -125,6 +140,7 @@ type subscriber struct {
 	app   *app
 	conn  *client.Client
 	print printer
+	open  *protecting.Opening // nil: payloads are shown as they come
 	count int
 }
 
@@ -223,7 +239,11 @@ func (s *subscriber) message(ctx context.Context, m *client.Message) (done bool,
 	if s.RandomFilter < 100 && rand.Float64()*100 >= s.RandomFilter { //nolint:gosec // not a secret
 		return false, nil
 	}
-	out, err := s.print(nil, m, time.Now())
+	shown, deliver, err := s.unseal(m)
+	if err != nil || !deliver {
+		return false, err
+	}
+	out, err := s.printed(m, shown)
 	if err != nil {
 		s.app.warn(err.Error()) // and on, as mosquitto_sub does: the message counts
 	} else if _, err := s.app.stdout.Write(out); err != nil {

@@ -22,7 +22,7 @@ type tlsFlags struct {
 	CAPath         string `name:"capath" placeholder:"DIR" env:"SEALMQ_CAPATH" group:"TLS" help:"Folder of trusted CA certificates; turns TLS on."`
 	UseOSCerts     bool   `name:"tls-use-os-certs" group:"TLS" help:"Trust the system's CA certificates; turns TLS on. So does -p 8883."`
 	Cert           string `name:"cert" placeholder:"FILE" env:"SEALMQ_CERT" group:"TLS" help:"Client certificate (PEM)."`
-	Key            string `name:"key" placeholder:"FILE" env:"SEALMQ_KEY" group:"TLS" help:"Private key of the client certificate (PEM)."`
+	Key            string `name:"key" placeholder:"FILE" env:"SEALMQ_KEY" group:"TLS" help:"Private key of the client certificate (PEM); in pub without --cert, a key name of --protect."`
 	TLSVersion     string `name:"tls-version" placeholder:"VERSION" group:"TLS" help:"Lowest version: tlsv1.2 (default) or tlsv1.3."`
 	ALPN           string `name:"tls-alpn" placeholder:"PROTOCOL" group:"TLS" help:"Application protocol to ask for."`
 	Insecure       bool   `name:"insecure" group:"TLS" help:"Do not check that the certificate belongs to the host. Anybody with any trusted certificate can then listen in."`

@@ -18,12 +18,19 @@ type tree struct {
 	Help  helpFlag `name:"help" help:"Show help; with a command, the help of that command."`
 	Color string   `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colours on stderr: auto, always or never."`
 
-	Serve   serveCommand   `cmd:"" help:"Run the broker."`
-	Config  configCommand  `cmd:"" help:"Check a configuration, or show what is in force."`
-	Pub     pubCommand     `cmd:"" help:"Publish messages; flags as of mosquitto_pub."`
-	Sub     subCommand     `cmd:"" help:"Subscribe and print messages; flags as of mosquitto_sub."`
-	Passwd  passwdCommand  `cmd:"" help:"Manage the account files of the broker."`
-	Version versionCommand `cmd:"" help:"Say which build this is."`
+	Serve   serveCommand      `cmd:"" help:"Run the broker."`
+	Config  configCommand     `cmd:"" help:"Check a configuration, or show what is in force."`
+	Pub     pubCommand        `cmd:"" help:"Publish messages; flags as of mosquitto_pub."`
+	Sub     subCommand        `cmd:"" help:"Subscribe and print messages; flags as of mosquitto_sub."`
+	Status  statusCommand     `cmd:"" help:"Say how a running broker is."`
+	Admin   adminCommand      `cmd:"" help:"Look into a running broker and change what it holds."`
+	Backup  backupCommand     `cmd:"" help:"Copy the state of a running broker."`
+	Restore restoreCommand    `cmd:"" help:"Make a data folder out of a backup."`
+	Passwd  passwdCommand     `cmd:"" help:"Manage the account files of the broker."`
+	Keys    keysCommand       `cmd:"" help:"Make, list, change and exchange keys."`
+	Inspect inspectCommand    `cmd:"" help:"Take a protected payload apart, with or without keys."`
+	Cred    credentialCommand `cmd:"" name:"credential" help:"Print a CONNECT credential for another client."`
+	Version versionCommand    `cmd:"" help:"Say which build this is."`
 }
 
 // Example is the first line of the root's help.

@@ -91,6 +91,10 @@ var layout = []Package{
 		Dir: "client", Layer: Engine, May: []string{"cose", "keyring", "mqtt", "protect", "topic"},
 		Tests: []string{"internal/node"},
 	},
+	{
+		Dir: "internal/protecting", Layer: Engine,
+		May: []string{"client", "cose", "internal/privfile", "keyring", "mqtt", "protect", "topic"}, Tests: []string{"internal/config", "internal/node"},
+	},
 	{Dir: "internal/gateway", Layer: Engine, May: []string{"client", "keyring", "mqtt", "protect", "topic"}, Planned: true},
 
 	{Dir: "psktls", Layer: Adapter},
@@ -118,7 +122,7 @@ var layout = []Package{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
 			brokerDir, "client", "cose", "internal/acl", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/explain",
-			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/store",
+			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/protecting", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},
 	},
@@ -128,6 +132,7 @@ var layout = []Package{
 	{Dir: "internal/conformance", Layer: Evidence, May: []string{"internal/repotree"}},
 	{Dir: "vectors/protect", Layer: Evidence, May: []string{"cose", "internal/cbor", "keyring", "protect"}},
 	{Dir: "test/interop", Layer: Evidence, May: []string{"client", "mqtt"}},
+	{Dir: "test/interop/protect", Layer: Evidence, May: []string{"cose", "keyring", "protect"}},
 	{Dir: "test/interop/psk", Layer: Evidence, May: []string{"psktls"}},
 	{Dir: "test/release", Layer: Evidence},
 	{Dir: "test/integration", Layer: Evidence, May: []string{"client", "internal/node", "mqtt"}, Planned: true},

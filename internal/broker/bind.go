@@ -34,7 +34,7 @@ func (b *Broker) bind(w *work, c *conn, p *mqtt.Connect, wl *will) (binding, err
 	}
 	s := old
 	if s == nil {
-		if expiry > 0 && b.ownerFull(c) {
+		if expiry > 0 && !b.owners.take(*c.principal, b.settings().SessionsPerOwner) {
 			b.store.Commit(batch, func(error) { putBatch(batch) }) // the session before has ended all the same
 			return binding{}, refuse(errQuota, "", "the principal has too many sessions")
 		}
@@ -76,8 +76,7 @@ func (b *Broker) newSession(c *conn, expiry uint32, now int64) *clientSession {
 	s := &clientSession{b: b, clientID: c.clientID, id: b.nextSession(), created: now, principal: c.principal}
 	s.state = session.New(s.id, expiry > 0, &b.settings().Queue)
 	if expiry > 0 {
-		s.durable.Store(true)
-		b.owners.add(*s.principal, 1)
+		s.durable.Store(true) // it was counted for its owner before
 	}
 	return s
 }

@@ -41,8 +41,10 @@ type Broker struct {
 	stats    stats
 	flusher  flusher
 	owners   owners
+	recheck  recheck
 
-	retainLocks stripes // one topic's Retained Message is changed by one goroutine at a time
+	retainLimit sync.Mutex // held from the look at the limits of Retained Messages to the change; taken after retainLocks
+	retainLocks stripes    // one topic's Retained Message is changed by one goroutine at a time
 
 	lastSession atomic.Uint64
 	lastBody    atomic.Uint64
@@ -54,6 +56,7 @@ type Broker struct {
 	mu        sync.Mutex
 	conns     map[*conn]struct{}
 	byAddress map[addressKey]int
+	perListen map[string]int // connections by the listener's name
 	listeners map[Listener]struct{}
 	closing   bool
 
@@ -72,6 +75,7 @@ func New(o Options) *Broker {
 		retained:  retained.New(),
 		conns:     make(map[*conn]struct{}),
 		byAddress: make(map[addressKey]int),
+		perListen: make(map[string]int),
 		listeners: make(map[Listener]struct{}),
 	}
 	b.set.Store(&o.Settings)

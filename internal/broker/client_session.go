@@ -107,15 +107,15 @@ func (s *clientSession) send(w *work, fx *session.Effects) (room bool) {
 	if c == nil || !c.out.lock() {
 		return false
 	}
-	var tooLarge []mqtt.PacketID
-	for i := range fx.Send {
+	for i := 0; i < len(fx.Send); i++ { // a discarded message may add a PUBREL
 		p := &fx.Send[i]
 		if p.Kind == session.SendPubrel {
 			c.out.buf = appendAck(c.out.buf, c.version, mqtt.TypePubrel, p.PacketID, p.Code, "")
 			continue
 		}
 		if !c.appendEntry(w, p) {
-			tooLarge = append(tooLarge, p.PacketID)
+			s.b.stats.dropped.Add(1)
+			s.state.Step(session.Event{Kind: session.Discard, PacketID: p.PacketID}, w.now, fx)
 		}
 	}
 	full := c.out.size() > s.b.settings().OutBuffer/2
@@ -128,11 +128,6 @@ func (s *clientSession) send(w *work, fx *session.Effects) (room bool) {
 	}
 	if full {
 		s.state.Step(session.Event{Kind: session.Pause}, w.now, &session.Effects{})
-	}
-	for _, pid := range tooLarge {
-		s.b.stats.dropped.Add(1)
-		s.state.Step(session.Event{Kind: session.Discard, PacketID: pid}, w.now, fx)
-		fx.More = true // it gave its quota back
 	}
 	return !full
 }
@@ -177,22 +172,39 @@ func (s *clientSession) commit(fx *session.Effects) {
 	})
 }
 
-// fetch reads queue rows in the background and hands them to the state machine.
+// fetch reads queue rows in the background and hands them to the state machine. When the store cannot read them, the
+// client is disconnected: its next connection tries again.
 func (s *clientSession) fetch(from store.Ord, limit int) {
 	s.b.wg.Go(func() {
-		entries, last, err := s.b.readQueue(s.id, from, limit)
+		var entries []session.Entry
+		var last bool
+		err := s.b.settle()
+		if err == nil {
+			entries, last, err = s.b.readQueue(s.id, from, limit)
+		}
 		if err != nil {
+			entries, last = nil, false
 			s.b.storeFailed(err)
-			return
+			if c := s.online.Load(); c != nil {
+				c.disconnect(errUnreadable)
+			}
 		}
 		w := s.b.getWork()
 		defer w.release()
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if !s.ended {
-			s.step(w, session.Event{Kind: session.Fetched, Rows: entries, Last: last})
+		if s.ended {
+			return // its rows are gone, perhaps in the middle of the read
 		}
+		s.step(w, session.Event{Kind: session.Fetched, Rows: entries, Last: last})
 	})
+}
+
+// settle waits until what was committed before can be read. It must not be called from done.
+func (b *Broker) settle() error {
+	result := make(chan error, 1)
+	b.store.Commit(new(store.Batch), func(err error) { result <- err })
+	return <-result
 }
 
 // readQueue reads a page of a session's queue with the bodies.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -21,8 +22,10 @@ type conn struct {
 	b        *Broker
 	wire     Wire
 	evidence identity.Evidence
+	proved   atomic.Bool // evidence is complete and does not change any more
 	listener string
 	address  addressKey
+	maxInput int // bytes of one packet from the client: what CONNACK says, so a reload does not change it
 
 	// From CONNECT.
 	version     mqtt.Version
@@ -80,19 +83,32 @@ func (b *Broker) accept(nc net.Conn, listener string) {
 	c.timer = timer{kind: timerConn, conn: c}
 	c.address = keyOf(nc.RemoteAddr())
 	set := b.settings()
+	c.maxInput = set.MaxPacket
+	own, limited := set.Listeners[listener]
+	if limited {
+		c.maxInput = min(c.maxInput, own.MaxPacket)
+	}
 	b.mu.Lock()
-	full := b.closing || len(b.conns) >= set.MaxClients
-	crowded := set.MaxPerAddress > 0 && !c.address.loopback() && b.byAddress[c.address] >= set.MaxPerAddress
-	if !full && !crowded {
+	reached := ""
+	switch {
+	case b.closing:
+		reached = "none: the broker is stopping"
+	case len(b.conns) >= set.MaxClients:
+		reached = "clients"
+	case limited && b.perListen[listener] >= own.MaxClients:
+		reached = "clients of the listener"
+	case set.MaxPerAddress > 0 && !c.address.loopback() && b.byAddress[c.address] >= set.MaxPerAddress:
+		reached = "connections per address"
+	default:
 		b.conns[c] = struct{}{}
 		b.byAddress[c.address]++
+		b.perListen[listener]++
 		b.wg.Add(1)
 	}
 	b.mu.Unlock()
-	if full || crowded {
+	if reached != "" {
 		b.stats.refusedConnections.Add(1)
-		b.log.Warn("connection refused", "listener", listener, "remote", nc.RemoteAddr(),
-			"limit", map[bool]string{true: "clients", false: "connections per address"}[full])
+		b.log.Warn("connection refused", "listener", listener, "remote", nc.RemoteAddr(), "limit", reached)
 		_ = nc.Close()
 		return
 	}
@@ -145,6 +161,7 @@ func (c *conn) serve() {
 
 // prove finishes the transport's handshake and takes its evidence.
 func (c *conn) prove() error {
+	before := c.b.recheck.generation()
 	if p, ok := c.wire.(Prover); ok {
 		ctx, cancel := context.WithTimeout(c.b.ctx, c.b.settings().ConnectTimeout)
 		defer cancel()
@@ -160,7 +177,8 @@ func (c *conn) prove() error {
 		c.evidence.Loopback = c.evidence.Remote.Addr().IsLoopback() && c.evidence.Local.Addr().IsLoopback()
 	}
 	c.evidence.Listener = c.listener
-	return nil
+	c.proved.Store(true)
+	return c.b.recheck.since(before, &c.evidence)
 }
 
 // recoverPanic ends the connection whose goroutine panicked, and nothing else.
@@ -191,6 +209,11 @@ func (c *conn) receive(data []byte) (more bool) {
 	if c.over() {
 		c.discard += len(data)
 		return c.discard < lingerBytes
+	}
+	if data[0]>>4 == byte(mqtt.TypePublish) {
+		// Sockets that become readable together wake their readers in no particular order. Letting the others go first
+		// keeps a SUBSCRIBE ahead of a PUBLISH that another client has sent after it.
+		runtime.Gosched()
 	}
 	w := c.b.getWork()
 	defer w.release()
@@ -245,7 +268,7 @@ func (c *conn) packets(w *work, data []byte) (n int, err error) {
 // checkHeader refuses, before anything is kept, a packet that is too large or out of place [MQTT-3.1.0-1].
 func (c *conn) checkHeader(h mqtt.Header, size int) error {
 	set := c.b.settings()
-	limit := set.MaxPacket
+	limit := c.maxInput
 	if c.phase.Load() == awaitConnect {
 		if h.Type != mqtt.TypeConnect {
 			return errNotConnect

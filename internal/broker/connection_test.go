@@ -31,3 +31,18 @@ func TestRoundTrip(t *testing.T) {
 	t.Run("blocking", func(t *testing.T) { bubble(t, script, func(r *rig) { r.plain = true }) })
 	t.Run("tcp", func(t *testing.T) { loopback(t, script) })
 }
+
+// TestReasonArrives: on a socket, the reason of an end arrives although the client keeps on sending.
+func TestReasonArrives(t *testing.T) {
+	loopback(t, func(r *rig) {
+		for range 20 {
+			c := r.connect("c")
+			c.raw(append(packet(0x82, 0, 1, 0), make([]byte, 100<<10)...)...)
+			c.ejected(mqtt.ProtocolError)
+			c = r.open()
+			c.raw(append(encoded(t, connectPacket("c", withWill("$SYS/x", 0))), make([]byte, 100<<10)...)...)
+			c.refused(mqtt.NotAuthorized)
+		}
+		r.connect("c").leave()
+	})
+}

@@ -124,20 +124,20 @@ func (d *delivery) target(t *router.Target[*clientSession]) {
 	d.to(s, min(qos, d.p.QoS), retain && d.p.Retain, ids)
 }
 
-// to delivers to one session with the granted QoS.
-func (d *delivery) to(s *clientSession, qos mqtt.QoS, retain bool, ids []uint32) {
+// to delivers to one session with the granted QoS, and reports whether it took the message.
+func (d *delivery) to(s *clientSession, qos mqtt.QoS, retain bool, ids []uint32) (taken bool) {
 	if qos == mqtt.AtMostOnce {
 		if c := s.online.Load(); c != nil {
 			c.sendQoS0(d.w, retain, ids)
-			return
+			return true
 		}
 		if !d.b.settings().QueueQoS0 {
-			return
+			return false
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d.offer(s, qos, retain, ids)
+	return d.offer(s, qos, retain, ids) != session.Full
 }
 
 // offer puts the message into a session's queue. s.mu is held.
@@ -147,7 +147,7 @@ func (d *delivery) offer(s *clientSession, qos mqtt.QoS, retain bool, ids []uint
 	}
 	durable := s.state.Durable() && qos > 0
 	e := session.Entry{Msg: d.message(), QoS: qos, Retain: retain, SubscriptionIDs: ids, Ready: !durable}
-	if d.b.queuedBytes.Load()+int64(e.Msg.Size()) > d.b.settings().QueueTotalBytes && s.online.Load() == nil {
+	if d.b.crowded(s, e.Msg.Size()) {
 		d.b.sessionFull(s)
 		return session.Full
 	}
@@ -169,6 +169,12 @@ func (d *delivery) offer(s *clientSession, qos mqtt.QoS, retain bool, ids []uint
 	}
 	d.after(s, fx.Outcome)
 	return fx.Outcome
+}
+
+// crowded reports whether a message of size bytes has no place in the session's queue because the queues of all sessions
+// are full together. A client that is online and has nothing waiting gets it all the same: it leaves at once. mu is held.
+func (b *Broker) crowded(s *clientSession, size int) bool {
+	return b.queuedBytes.Load()+int64(size) > b.settings().QueueTotalBytes && (s.online.Load() == nil || s.state.Len() > 0)
 }
 
 // after notes what the queue said. s.mu is held.

@@ -113,6 +113,7 @@ func (c *conn) cleanup() {
 	if b.byAddress[c.address]--; b.byAddress[c.address] <= 0 {
 		delete(b.byAddress, c.address)
 	}
+	b.perListen[c.listener]--
 	b.mu.Unlock()
 	b.timers.stop(&c.timer, true)
 	c.partial, c.aliasIn, c.connect = nil, nil, nil
@@ -136,11 +137,12 @@ func (c *conn) logEnd() {
 
 // describeFirst turns the refusal of a first packet into words about what the client probably speaks.
 func (c *conn) describeFirst(data []byte, err error) error {
-	if c.phase.Load() != awaitConnect || len(data) == 0 || data[0]>>4 == byte(mqtt.TypeConnect) {
+	tls := len(data) >= 2 && data[0] == 0x16 && data[1] == 0x03 // a handshake record, and a CONNECT with reserved flags
+	if c.phase.Load() != awaitConnect || len(data) == 0 || data[0]>>4 == byte(mqtt.TypeConnect) && !tls {
 		return err
 	}
 	switch {
-	case len(data) >= 2 && data[0] == 0x16 && data[1] == 0x03:
+	case tls:
 		return refuse(errNotConnect, "MQTT-3.1.0-1", "the client speaks TLS on a plain listener; use mqtt:// or a TLS listener")
 	case looksLikeHTTP(data):
 		return refuse(errNotConnect, "MQTT-3.1.0-1", "the client speaks HTTP; this listener speaks MQTT over TCP, not WebSocket")

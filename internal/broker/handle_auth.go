@@ -77,6 +77,7 @@ func (c *conn) parseAuth(h mqtt.Header, body []byte) (*mqtt.Auth, error) {
 	if p.Properties.AuthMethod != c.method {
 		return nil, refuse(errProtocol, "MQTT-4.12.0-5", "authentication method changed")
 	}
+	p.Properties = p.Properties.Clone() // what the authenticator gets may stay with it until the next packet
 	return p, nil
 }
 

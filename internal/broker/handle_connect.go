@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"errors"
-	"math"
 	"time"
 
 	"github.com/sealmq/sealmq/internal/identity"
@@ -26,17 +25,22 @@ func (c *conn) handleConnect(w *work, h mqtt.Header, body []byte) error {
 	if c.version >= mqtt.V5 && !h.Minimal {
 		return &mqtt.Error{Code: mqtt.MalformedPacket, Clause: "MQTT-1.5.5-1"}
 	}
-	c.clientID = p.ClientID
+	c.clientID = cloneString(p.ClientID) // logs need it after the read buffer has other clients' bytes
 	c.problemInfo = !p.Properties.Has(mqtt.PropRequestProblemInfo) || p.Properties.RequestProblemInfo == 1
 	if err := c.checkConnect(p); err != nil {
 		return err
+	}
+	if p.Properties.Has(mqtt.PropAuthMethod) {
+		p = p.Clone() // an exchange of several packets needs it after the read buffer is gone
 	}
 	ctx, cancel := context.WithTimeout(c.b.ctx, c.b.settings().ConnectTimeout)
 	defer cancel()
 	verdict := c.b.authn.Authenticate(ctx, &c.evidence, credentialsOf(p))
 	if verdict.Outcome == identity.Continued {
-		p = p.Clone() // what is read next overwrites the packet
-		c.connect, c.clientID = p, p.ClientID
+		if c.version < mqtt.V5 || !p.Properties.Has(mqtt.PropAuthMethod) {
+			return refuse(errNotAuthorized, "", "the authenticator wants an exchange the client did not ask for")
+		}
+		c.connect = p
 	}
 	return c.continueLogin(w, p, verdict)
 }
@@ -95,7 +99,7 @@ func (c *conn) continueLogin(w *work, p *mqtt.Connect, v identity.Verdict) error
 		return c.admit(w, p, v)
 	case identity.Continued:
 		c.next = v.Next
-		c.method = p.Properties.AuthMethod
+		c.clientID, c.method = c.connect.ClientID, c.connect.Properties.AuthMethod // p aliases the read buffer
 		c.phase.Store(awaitAuth)
 		c.sendAuth(w, mqtt.ContinueAuthentication, v.Data)
 		return nil
@@ -115,8 +119,6 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 	assigned := p.ClientID == ""
 	if assigned {
 		c.clientID = newClientID() // [MQTT-3.1.3-6] [MQTT-3.1.3-7]
-	} else {
-		c.clientID = cloneString(p.ClientID)
 	}
 	if d := b.authz.Authorize(c.principal, c.clientID, identity.Connect, ""); !d.Allowed {
 		return b.denied(c, identity.Connect, "", d)
@@ -129,12 +131,11 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 		}
 	}
 	c.method = cloneString(p.Properties.AuthMethod)
-	c.quota = set.SendQuotaV3
+	c.quota = set.SendQuota
 	c.maxPacket = 0
 	if c.version >= mqtt.V5 {
-		c.quota = math.MaxUint16
 		if p.Properties.Has(mqtt.PropReceiveMaximum) {
-			c.quota = int(p.Properties.ReceiveMaximum)
+			c.quota = min(c.quota, int(p.Properties.ReceiveMaximum)) // [MQTT-3.3.4-9]
 		}
 		if p.Properties.Has(mqtt.PropMaximumPacketSize) {
 			c.maxPacket = p.Properties.MaximumPacketSize
@@ -199,7 +200,7 @@ func (c *conn) connack(p *mqtt.Connect, v identity.Verdict, expiry uint32, assig
 		q.SetSessionExpiry(expiry)
 	}
 	q.SetReceiveMaximum(set.ReceiveMaximum)
-	q.SetMaximumPacketSize(uint32(set.MaxPacket))
+	q.SetMaximumPacketSize(uint32(c.maxInput))
 	q.SetTopicAliasMaximum(set.TopicAliasMaximum)
 	if ka := uint16(c.keepAlive / (time.Second * 3 / 2)); ka != p.KeepAlive {
 		q.SetServerKeepAlive(ka)

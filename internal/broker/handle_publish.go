@@ -19,7 +19,7 @@ func (c *conn) handlePublish(w *work, h mqtt.Header, body []byte, size int) erro
 		return refuse(errProtocol, "MQTT-3.3.4-6", "subscription identifier from a client")
 	}
 	c.b.stats.received(p.QoS, len(p.Payload))
-	if err := c.rate.allow(c, w.now, len(p.Payload)); err != nil {
+	if err := c.rate.allow(c, w, size); err != nil {
 		return err
 	}
 	if err := c.resolveAlias(p); err != nil {

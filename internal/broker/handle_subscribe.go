@@ -184,7 +184,7 @@ func (c *conn) unsubscribe(f string, batch *store.Batch) (mqtt.ReasonCode, error
 		if c.version < mqtt.V5 {
 			return 0, err
 		}
-		return filterReason(err), nil
+		return mqtt.TopicFilterInvalid, nil // UNSUBACK has no code for too many levels
 	}
 	s := c.session
 	s.subscribing.Lock()

@@ -37,7 +37,7 @@ func defaults() Settings {
 		MaxClients: 1000, ConnectTimeout: 10 * time.Second, MaxConnectPacket: 64 << 10, PacketTimeout: 30 * time.Second,
 		MaxPacket: 1 << 20, WriteTimeout: time.Minute, OutBuffer: 4 << 20,
 		TopicLevels: 128, SubscriptionsPerSession: 1000, FiltersPerSubscribe: 100,
-		ReceiveMaximum: 100, UnackedMessagesV3: 1000, UnackedBytes: 16 << 20, SendQuotaV3: 100, TopicAliasMaximum: 10,
+		ReceiveMaximum: 100, UnackedMessagesV3: 1000, UnackedBytes: 16 << 20, SendQuota: 100, TopicAliasMaximum: 10,
 		Queue: session.Limits{Messages: 1000, Bytes: 64 << 20, Memory: 64}, QueueTotalBytes: 1 << 30,
 		AckWait: 5 * time.Second, RetainedMessages: 1000, RetainedBytes: 64 << 20, SessionsPerOwner: 100,
 		SessionExpiryMax: math.MaxUint32, SessionExpiryV3: 3600, WillDelayMax: math.MaxUint32,
@@ -306,6 +306,13 @@ func (l *logBook) Write(b []byte) (int, error) {
 }
 func (l *logBook) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.text.String() }
 
+// reset forgets what was logged.
+func (l *logBook) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = bytes.Buffer{}
+}
+
 // client is a scripted MQTT client: it does what the test says and nothing else.
 type client struct {
 	t    *testing.T
@@ -345,7 +352,9 @@ func (r *rig) openFrom(l link) *client {
 		r.t.Fatal(err)
 	}
 	c := &client{t: r.t, r: r, conn: nc, v: mqtt.V5}
-	r.t.Cleanup(func() { _ = nc.Close() })
+	if !r.fake { // in a bubble the broker's end closes it
+		r.t.Cleanup(func() { _ = nc.Close() })
+	}
 	return c
 }
 

@@ -138,6 +138,7 @@ func (c *conn) drain(data []byte, from int) {
 			o.mu.Unlock()
 		}
 		putOut(data)
+		_ = c.wire.SetWriteDeadline(time.Time{}) // or TryWrite would fail once it has passed
 		o.mu.Lock()
 		if len(o.buf) == 0 || o.closed {
 			o.writing, o.behind = false, 0

@@ -201,3 +201,10 @@ func (l *memListener) dial(from string, toClient int, plain bool) (*memConn, err
 		return nil, syscall.ECONNREFUSED
 	}
 }
+
+// over reports whether the writer has closed its side.
+func (s *stream) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}

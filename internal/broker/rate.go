@@ -44,10 +44,10 @@ func (r *rateLimiter) init(set *Settings, now int64) {
 // maxPause is the longest pause in reading when there is no Keep Alive.
 const maxPause = 5 * time.Second
 
-// allow counts one PUBLISH and pauses the reader when the client is too fast. A pause is always shorter than a quarter
+// allow counts one PUBLISH of size bytes and pauses the reader when the client is too fast. A pause is always shorter than a quarter
 // of the Keep Alive; a debt that would need more ends the connection.
-func (r *rateLimiter) allow(c *conn, now int64, payload int) error {
-	wait := max(r.messages.take(1, now), r.bytes.take(float64(payload), now))
+func (r *rateLimiter) allow(c *conn, w *work, size int) error {
+	wait := max(r.messages.take(1, w.now), r.bytes.take(float64(size), w.now))
 	if wait == 0 {
 		return nil
 	}
@@ -65,6 +65,7 @@ func (r *rateLimiter) allow(c *conn, now int64, payload int) error {
 	case <-pause.C:
 	case <-c.ended:
 	}
-	c.lastRead.Store(c.b.now())
+	w.now = c.b.now() // the rest of the batch is not charged for the pause
+	c.lastRead.Store(w.now)
 	return nil
 }

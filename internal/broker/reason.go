@@ -37,6 +37,7 @@ var (
 	errLoginExpired    = errors.New("login expired")
 	errTooDeep         = errors.New("topic has too many levels")
 	errClosedByClient  = errors.New("disconnected by the client")
+	errUnreadable      = errors.New("stored messages cannot be read")
 	errUnknownID       = errors.New("packet identifier not found")
 )
 
@@ -72,6 +73,7 @@ var reasons = []struct {
 	{errLoginExpired, mqtt.NotAuthorized},
 	{errTooDeep, mqtt.TopicNameInvalid},
 	{errClosedByClient, mqtt.NormalDisconnection},
+	{errUnreadable, mqtt.ImplementationSpecificError},
 	{errUnknownID, mqtt.PacketIdentifierNotFound},
 	{store.ErrFull, mqtt.QuotaExceeded},
 }

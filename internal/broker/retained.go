@@ -19,35 +19,37 @@ func (d *delivery) retain() error {
 		b.retained.Delete(d.p.Topic)
 		d.rows().Add(store.Op{Kind: store.DeleteRetained, Key: cloneString(d.p.Topic)})
 	} else {
-		if err := b.roomToRetain(d.p); err != nil {
+		m := d.message()
+		if err := b.putRetained(m); err != nil {
 			return err
 		}
-		m := d.message()
-		b.retained.Put(m)
 		d.rows().Add(store.Op{Kind: store.PutRetained, Message: m})
 	}
 	d.batch.Sync = d.batch.Sync || d.p.QoS > 0
 	return nil
 }
 
-// roomToRetain refuses a new retained topic above the limits. An existing topic may always be replaced by something no
-// larger.
-func (b *Broker) roomToRetain(p *mqtt.Publish) error {
+// putRetained makes m the Retained Message of its topic, or refuses it above the limits. An existing one may always be
+// replaced by something no larger, properties included.
+func (b *Broker) putRetained(m *message.Message) error {
 	if err := b.store.Accepting(); err != nil {
 		return err
 	}
 	set := b.settings()
-	old := b.retained.Get(p.Topic)
+	b.retainLimit.Lock()
+	defer b.retainLimit.Unlock()
+	old := b.retained.Get(m.Topic())
 	if old == nil && b.retained.Count() >= set.RetainedMessages {
 		return refuse(errQuota, "", "too many retained messages")
 	}
-	grows := int64(len(p.Topic) + len(p.Payload))
+	grows := int64(m.Size())
 	if old != nil {
-		grows -= int64(len(old.Topic()) + len(old.Payload()))
+		grows -= int64(old.Size())
 	}
 	if grows > 0 && b.retained.Bytes()+grows > set.RetainedBytes {
 		return refuse(errQuota, "", "retained messages take too much room")
 	}
+	b.retained.Put(m)
 	return nil
 }
 
@@ -180,7 +182,7 @@ func (b *Broker) awaitRoom(w *work, c *conn) bool {
 // roomForReplay returns nil while the queue is less than half full, or a channel that is closed when it has shrunk. mu
 // is held.
 func (s *clientSession) roomForReplay() <-chan struct{} {
-	if s.state.Len() < s.b.settings().Queue.Messages/2 {
+	if s.state.Len() < s.b.settings().Queue.Messages/2 && !s.b.crowded(s, 0) {
 		return nil
 	}
 	if s.shrunk == nil {

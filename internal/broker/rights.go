@@ -82,7 +82,7 @@ func (d *delivery) wouldRefuse(res *router.Result[*clientSession], allowed []boo
 		}
 		s := t.Subscriber
 		s.mu.Lock()
-		full := s.state.Full(size)
+		full := s.state.Full(size) || d.b.crowded(s, size)
 		s.mu.Unlock()
 		if full {
 			d.b.stats.queueFull.Add(1)
@@ -136,12 +136,15 @@ func (o *owners) add(p identity.Principal, n int) {
 	}
 }
 
-// ownerFull reports whether the principal of c may have no further durable session.
-func (b *Broker) ownerFull(c *conn) bool {
-	limit := b.settings().SessionsPerOwner
-	b.owners.mu.Lock()
-	defer b.owners.mu.Unlock()
-	return limit > 0 && b.owners.count[*c.principal] >= limit
+// take counts one more durable session of p, unless there are limit of them; a limit of 0 is none.
+func (o *owners) take(p identity.Principal, limit int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if limit > 0 && o.count[p] >= limit {
+		return false
+	}
+	o.count[p]++
+	return true
 }
 
 // topicReason is the code for a name or filter that is not valid.

@@ -78,7 +78,8 @@ type Wire interface {
 	// ReadEach calls f with every batch of bytes that arrives, until f returns false (nil) or reading fails. The
 	// bytes are valid during the call.
 	ReadEach(f func(b []byte) bool) error
-	// TryWrite writes what the kernel takes without waiting. n < len(b) with a nil error means it would block.
+	// TryWrite writes what the kernel takes without waiting. n < len(b) with a nil error means it would block; the next
+	// TryWrite or Write must then begin with b[n:], which may be encrypted already.
 	TryWrite(b []byte) (n int, err error)
 }
 

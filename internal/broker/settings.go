@@ -20,14 +20,15 @@ const (
 // Settings are the broker's limits and behaviour: complete, validated values that never change while in use. A reload
 // replaces them as a whole.
 type Settings struct {
-	MaxClients       int           // Network Connections at once
-	MaxPerAddress    int           // of them from one address (IPv6: one /64), loopback excepted; 0: no limit
-	ConnectTimeout   time.Duration // from accept to a complete CONNECT
-	MaxConnectPacket int           // bytes of the first packet
-	PacketTimeout    time.Duration // from the first byte of a packet to its last
-	MaxPacket        int           // bytes of any later packet, fixed header included [MQTT-3.2.2-15]
-	WriteTimeout     time.Duration // without progress in writing to a client, before it is disconnected
-	OutBuffer        int           // bytes that may wait for one slow connection
+	MaxClients       int                       // Network Connections at once
+	MaxPerAddress    int                       // of them from one address (IPv6: one /64), loopback excepted; 0: no limit
+	ConnectTimeout   time.Duration             // from accept to a complete CONNECT
+	MaxConnectPacket int                       // bytes of the first packet
+	PacketTimeout    time.Duration             // from the first byte of a packet to its last
+	MaxPacket        int                       // bytes of any later packet, fixed header included [MQTT-3.2.2-15]
+	Listeners        map[string]ListenerLimits // by name; what is missing has the limits above
+	WriteTimeout     time.Duration             // without progress in writing to a client, before it is disconnected
+	OutBuffer        int                       // bytes that may wait for one slow connection
 
 	TopicLevels             int
 	SubscriptionsPerSession int
@@ -35,11 +36,11 @@ type Settings struct {
 	ReceiveMaximum          uint16  // QoS 1 and 2 messages a client may have open [MQTT-3.2.2-21]
 	UnackedMessagesV3       int     // the same for MQTT 3 clients, which know no Receive Maximum
 	UnackedBytes            int64   // bytes that may wait for their acknowledgement, per client
-	SendQuotaV3             int     // messages in flight to an MQTT 3 client
+	SendQuota               int     // messages in flight to a client, whatever its Receive Maximum
 	TopicAliasMaximum       uint16  // inbound, and at most as many outbound
 	PublishRate             float64 // messages per second and client; 0: no limit
 	PublishBurst            int
-	PublishBytesRate        float64 // payload bytes per second and client; 0: no limit
+	PublishBytesRate        float64 // bytes of PUBLISH packets per second and client; 0: no limit
 	PublishBytesBurst       float64
 
 	Queue            session.Limits // of one session
@@ -57,6 +58,12 @@ type Settings struct {
 	KeepAliveMax     uint16        // seconds; MQTT 5 clients that ask for more, or for none, are told this [MQTT-3.2.2-21]
 	AnonymousDurable bool          // anonymous principals may keep sessions (development)
 	SysInterval      time.Duration // $SYS updates; 0: no $SYS
+}
+
+// ListenerLimits bound the connections of one listener, below the limits of all.
+type ListenerLimits struct {
+	MaxClients int
+	MaxPacket  int // bytes
 }
 
 // Options are the parts a Broker is built from. Settings, Store, Authenticator and Authorizer must be set.

@@ -86,41 +86,27 @@ func (g *groups) unsubscribe(b *Broker, s *clientSession, share topic.ShareName,
 	b.store.Commit(batch, func(error) { putBatch(batch) })
 }
 
-// shared delivers to one member of the group, in turn, or to the group's queue [MQTT-4.8.2-4] [MQTT-4.8.2-5].
+// shared delivers to one member of the group, in turn [MQTT-4.8.2-4] [MQTT-4.8.2-5]: to one that is online and has
+// nothing waiting, else to one that is online and still accepts, else to the group's own queue.
 func (d *delivery) shared(g *router.Group[*clientSession]) {
 	members := g.Members()
 	start := g.Next()
-	var second *router.Member[*clientSession]
-	for i := range members {
-		m := &members[(start+uint64(i))%uint64(len(members))]
-		s := m.Subscriber
-		c := s.online.Load()
-		if c == nil || !d.mayReceive(s, c) {
-			continue
-		}
-		if d.p.QoS > 0 && s.behind() {
-			if second == nil {
-				second = m
+	for _, patient := range [2]bool{false, true} {
+		for i := range members {
+			m := &members[(start+uint64(i))%uint64(len(members))]
+			s := m.Subscriber
+			c := s.online.Load()
+			if c == nil || d.p.QoS > 0 && s.behind() != patient || d.p.QoS == 0 && patient || !d.mayReceive(s, c) {
+				continue
 			}
-			continue
+			if d.to(s, min(m.QoS, d.p.QoS), m.RetainAsPublished && d.p.Retain, idsOf(m.SubscriptionID)) {
+				return
+			}
 		}
-		d.member(m)
-		return
 	}
-	switch {
-	case second != nil:
-		d.member(second)
-	case d.p.QoS > 0:
+	if d.p.QoS > 0 {
 		d.enqueueForGroup(groupKey(g.ShareName(), g.Filter()))
 	}
-}
-
-func (d *delivery) member(m *router.Member[*clientSession]) {
-	var ids []uint32
-	if m.SubscriptionID != 0 {
-		ids = []uint32{m.SubscriptionID}
-	}
-	d.to(m.Subscriber, min(m.QoS, d.p.QoS), m.RetainAsPublished && d.p.Retain, ids)
 }
 
 // behind reports whether the session has a queue: another member is the better choice.
@@ -260,7 +246,12 @@ func (b *Broker) takeFromGroup(w *work, queue *clientSession) ([]session.Entry, 
 	if len(entries) > 0 || !more {
 		return entries, batch
 	}
-	rows, last, err := b.readQueue(queue.id, from, drainStep)
+	err := b.settle()
+	var rows []session.Entry
+	var last bool
+	if err == nil {
+		rows, last, err = b.readQueue(queue.id, from, drainStep)
+	}
 	if err != nil {
 		b.storeFailed(err)
 		return nil, batch
@@ -281,14 +272,14 @@ func (d *delivery) move(s *clientSession, sub *store.Subscription, e *session.En
 		c := s.online.Load()
 		if c != nil {
 			d.w.entryOf(e.Msg)
-			c.sendOwn(d.w, false, idsOf(sub))
+			c.sendOwn(d.w, false, idsOf(sub.SubscriptionID))
 		}
 		return c != nil
 	}
 	d.msg, d.body = e.Msg, 0
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return d.offer(s, qos, false, idsOf(sub)) != session.Full
+	return d.offer(s, qos, false, idsOf(sub.SubscriptionID)) != session.Full
 }
 
 // putBack returns an entry that the member had no room for.
@@ -299,9 +290,10 @@ func (d *delivery) putBack(queue *clientSession, e *session.Entry) {
 	d.offer(queue, e.QoS, false, nil)
 }
 
-func idsOf(sub *store.Subscription) []uint32 {
-	if sub.SubscriptionID == 0 {
+// idsOf is the list for one Subscription Identifier; 0 is none.
+func idsOf(id uint32) []uint32 {
+	if id == 0 {
 		return nil
 	}
-	return []uint32{sub.SubscriptionID}
+	return []uint32{id}
 }

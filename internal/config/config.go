@@ -39,14 +39,73 @@ type Node struct {
 type Listener struct {
 	Name               string
 	Bind               netip.AddrPort // an unspecified address means all of that family; port 0 picks a free one
+	Unix               string         // path of a Unix socket; then Bind is zero
 	AllowPlaintext     bool
 	AllowClearPassword bool // passwords and tokens in clear text from other machines; needs AllowPlaintext
+	TLS                TLS
+	ClientCert         ClientCert
+	PSK                PSK
+	WebSocket          WebSocket
 	MaxClients         int
 	MaxPacket          Size
 }
 
+// TLS is how a listener proves who it is; without Cert there are no certificates.
+type TLS struct {
+	Cert, Key  string // PEM files, absolute
+	MinVersion TLSVersion
+}
+
+// TLSVersion is a version of TLS.
+type TLSVersion string
+
+// The values of listeners[].tls.min_version.
+const (
+	TLS13 TLSVersion = "1.3"
+	TLS12 TLSVersion = "1.2"
+)
+
+// ClientCert is what a listener asks of clients; without CA nothing.
+type ClientCert struct {
+	Mode ClientCertMode
+	CA   string // PEM file, absolute
+	CRL  string // PEM or DER file, absolute; "" for none
+}
+
+// ClientCertMode says whether a client certificate must be shown.
+type ClientCertMode string
+
+// The values of listeners[].client_cert.mode.
+const (
+	RequireCert ClientCertMode = "require"
+	RequestCert ClientCertMode = "request"
+)
+
+// PSK is a listener's file of pre-shared keys; without File there are none.
+type PSK struct {
+	File                  string // absolute
+	AllowNoForwardSecrecy bool
+}
+
+// WebSocket is how browsers connect; without Path they cannot.
+type WebSocket struct {
+	Path    string
+	Origins []string // pages that may connect
+}
+
 // Loopback reports whether only this machine can reach the listener.
-func (l *Listener) Loopback() bool { return l.Bind.Addr().Unmap().IsLoopback() }
+func (l *Listener) Loopback() bool { return l.Unix != "" || l.Bind.Addr().Unmap().IsLoopback() }
+
+// Encrypted reports whether the listener speaks TLS.
+func (l *Listener) Encrypted() bool { return l.TLS.Cert != "" || l.PSK.File != "" }
+
+// Address is where the listener is bound, as written in a file.
+func (l *Listener) Address() string {
+	if l.Unix != "" {
+		return unixPrefix + l.Unix
+	}
+	return l.Bind.String()
+}
 
 // ACL is the static authorization: an action is allowed when a filter of Allow and none of Deny matches the topic.
 // Publish also decides about Will and Retained Messages, Subscribe also about what is delivered.

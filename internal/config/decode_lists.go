@@ -48,6 +48,9 @@ func (d *decoder) listeners(n *yaml.Node) []Listener {
 			f.reset(&l)
 		}
 		mapping(d, e, "listeners[]", listenerKeys, &l, nil)
+		if has(e, "websocket") && l.WebSocket.Path == "" {
+			l.WebSocket.Path = defaultWebPath
+		}
 		for _, required := range []string{"name", "bind"} {
 			if !has(e, required) {
 				d.report(e, "listeners[]", "the key "+required+" is missing", "")

@@ -40,13 +40,13 @@ func Diff(old, new *Config) []Change {
 		if n := new.listener(o.Name); n != nil {
 			changes = append(changes, diff(listenerKeys, o, n, labelled(o.Name), new.origins)...)
 		} else {
-			changes = append(changes, Change{Key: "listeners[" + o.Name + "]", Old: o.Bind.String(), Restart: true, Origin: new.Origin("listeners")})
+			changes = append(changes, Change{Key: "listeners[" + o.Name + "]", Old: o.Address(), Restart: true, Origin: new.Origin("listeners")})
 		}
 	}
 	for i := range new.Listeners {
 		n := &new.Listeners[i]
 		if old.listener(n.Name) == nil {
-			changes = append(changes, Change{Key: "listeners[" + n.Name + "]", New: n.Bind.String(), Restart: true, Origin: new.Origin("listeners")})
+			changes = append(changes, Change{Key: "listeners[" + n.Name + "]", New: n.Address(), Restart: true, Origin: new.Origin("listeners")})
 		}
 	}
 	return changes

@@ -159,7 +159,7 @@ func (f *Flags) override(c *Config, d *decoder) error {
 	return nil
 }
 
-// parseListen reads mqtt://ADDRESS[:PORT] for a listener on loopback.
+// parseListen reads mqtt://ADDRESS[:PORT], or the same with ws://, for a listener on loopback.
 func parseListen(url string) (Listener, error) {
 	refuse := func(why, hint string) (Listener, error) {
 		return Listener{}, &FlagError{"--listen " + quote(url), why, hint}
@@ -168,8 +168,15 @@ func parseListen(url string) (Listener, error) {
 	switch {
 	case !ok:
 		return refuse("it is not a URL", "write it as mqtt://127.0.0.1:1883")
-	case scheme != "mqtt":
-		return refuse("the scheme "+quote(scheme)+" is not known; it can be mqtt", "write it as mqtt://127.0.0.1:1883")
+	case scheme == "mqtts" || scheme == "wss":
+		return refuse("the scheme "+scheme+" needs a certificate, which has no flag", "describe the listener in a file: sealmq serve --config sealmq.yaml")
+	case scheme != "mqtt" && scheme != "ws":
+		return refuse("the scheme "+quote(scheme)+" is not known; it can be mqtt or ws", "write it as mqtt://127.0.0.1:1883")
+	}
+	port := ":1883"
+	if scheme == "ws" {
+		port = ":8083"
+		host = strings.TrimSuffix(host, defaultWebPath)
 	}
 	host = strings.TrimSuffix(host, "/")
 	if strings.ContainsAny(host, "/?#@ ") {
@@ -179,7 +186,7 @@ func parseListen(url string) (Listener, error) {
 		return refuse("it has no address", "write it as mqtt://127.0.0.1:1883")
 	}
 	if strings.HasSuffix(host, "]") || !strings.Contains(host, ":") {
-		host += ":1883"
+		host += port
 	}
 	bind, err := parseBind(host)
 	if err != nil {
@@ -187,6 +194,9 @@ func parseListen(url string) (Listener, error) {
 	}
 	l := defaultListener()
 	l.Bind = bind
+	if scheme == "ws" {
+		l.Name, l.WebSocket.Path = "web", defaultWebPath
+	}
 	if !l.Loopback() {
 		return refuse("other machines can reach it, and it has neither encryption nor a login: anyone could read and publish",
 			"bind it to loopback, for example --listen mqtt://127.0.0.1:"+strconv.Itoa(int(bind.Port())))

@@ -166,7 +166,12 @@ func name[T any](path string, at func(*T) *string, def, doc string, opts ...opti
 func path[T any](path string, at func(*T) *string, def, doc string, opts ...option) field[T] {
 	f := field[T]{Key: Key{Path: path, Kind: "path", Default: def, Range: "relative paths start at this file", Doc: doc}}
 	f.reset = func(t *T) { *at(t) = def }
-	f.show = func(t *T) string { return quoteYAML(*at(t)) }
+	f.show = func(t *T) string {
+		if *at(t) == "" {
+			return ""
+		}
+		return quoteYAML(*at(t))
+	}
 	f.decode = func(t *T, d *decoder, n *yaml.Node) {
 		s, ok := d.text(n, f.Path)
 		if !ok {
@@ -255,17 +260,39 @@ func words[T any, V ~string](path string, at func(*T) *[]V, def, allowed []V, do
 	return finish(f, opts)
 }
 
+// unixPrefix starts the address of a Unix socket.
+const unixPrefix = "unix:"
+
 // address is the place a listener is bound to.
-func address[T any](path string, at func(*T) *netip.AddrPort, doc string, opts ...option) field[T] {
+func address[T any](path string, at func(*T) (*netip.AddrPort, *string), doc string, opts ...option) field[T] {
 	f := field[T]{Key: Key{
 		Path: path, Kind: "address", Doc: doc,
-		Range: `"ADDRESS:PORT"; ":PORT" is every address of this machine; host names other than localhost are refused`,
+		Range: `"ADDRESS:PORT" or "unix:/PATH"; ":PORT" is every address of this machine; host names other than localhost are refused`,
 	}}
-	f.reset = func(t *T) { *at(t) = netip.AddrPort{} }
-	f.show = func(t *T) string { return quoteYAML(at(t).String()) }
+	f.reset = func(t *T) {
+		ip, unix := at(t)
+		*ip, *unix = netip.AddrPort{}, ""
+	}
+	f.show = func(t *T) string {
+		ip, unix := at(t)
+		if *unix != "" {
+			return quoteYAML(unixPrefix + *unix)
+		}
+		return quoteYAML(ip.String())
+	}
 	f.decode = func(t *T, d *decoder, n *yaml.Node) {
 		s, ok := d.text(n, f.Path)
 		if !ok {
+			return
+		}
+		ip, unix := at(t)
+		if socket, is := strings.CutPrefix(s, unixPrefix); is {
+			if !filepath.IsAbs(socket) || len(socket) > maxUnixPath || strings.ContainsFunc(socket, isControl) {
+				d.report(n, f.Path, fmt.Sprintf("%s is not unix: with an absolute path of at most %d bytes", quote(s), maxUnixPath), "")
+				return
+			}
+			*unix = filepath.Clean(socket)
+			d.origin(f.Path, n)
 			return
 		}
 		v, err := parseBind(s)
@@ -273,7 +300,92 @@ func address[T any](path string, at func(*T) *netip.AddrPort, doc string, opts .
 			d.report(n, f.Path, fmt.Sprintf("%v", err), "")
 			return
 		}
-		*at(t) = v
+		*ip = v
+		d.origin(f.Path, n)
+	}
+	return finish(f, opts)
+}
+
+// maxUnixPath is what every system takes as the name of a socket, in bytes.
+const maxUnixPath = 100
+
+// optional is a choice that stays empty unless it is given; complete fills in the first word where it has a meaning.
+func optional[T any, V ~string](path string, at func(*T) *V, doc string, words []V, opts ...option) field[T] {
+	f := choice(path, at, doc, words, opts...)
+	f.reset = func(t *T) { *at(t) = "" }
+	f.show = func(t *T) string {
+		if *at(t) == "" {
+			return ""
+		}
+		return quoteYAML(string(*at(t)))
+	}
+	return f
+}
+
+// urlPath is the path of a URL, empty by default.
+func urlPath[T any](path string, at func(*T) *string, doc string, opts ...option) field[T] {
+	f := field[T]{Key: Key{Path: path, Kind: "path of a URL", Default: defaultWebPath, Range: "A-Z a-z 0-9 / _ . - and ~, starting with /", Doc: doc}}
+	f.reset = func(t *T) { *at(t) = "" }
+	f.show = func(t *T) string {
+		if *at(t) == "" {
+			return ""
+		}
+		return quoteYAML(*at(t))
+	}
+	f.decode = func(t *T, d *decoder, n *yaml.Node) {
+		s, ok := d.text(n, f.Path)
+		if !ok {
+			return
+		}
+		if !webPathForm.MatchString(s) {
+			d.report(n, f.Path, fmt.Sprintf("%s is not a path of a URL such as /mqtt", quote(s)), "")
+			return
+		}
+		*at(t) = s
+		d.origin(f.Path, n)
+	}
+	return finish(f, opts)
+}
+
+// defaultWebPath is what clients expect.
+const defaultWebPath = "/mqtt"
+
+var (
+	webPathForm = regexp.MustCompile(`^/[A-Za-z0-9/_.~-]{0,127}$`)
+	originForm  = regexp.MustCompile(`^https?://[a-z0-9.:\[\]-]{1,255}$`)
+)
+
+// maxOrigins bounds a list of origins.
+const maxOrigins = 100
+
+// origins is a list of origins in the form of browsers (RFC 6454 §6.2).
+func origins[T any](path string, at func(*T) *[]string, doc string, opts ...option) field[T] {
+	f := field[T]{Key: Key{Path: path, Kind: "list of origins", Default: "[]", Range: "at most " + strconv.Itoa(maxOrigins), Doc: doc}}
+	f.reset = func(t *T) { *at(t) = nil }
+	f.show = func(t *T) string {
+		if len(*at(t)) == 0 {
+			return ""
+		}
+		return flow(*at(t))
+	}
+	f.decode = func(t *T, d *decoder, n *yaml.Node) {
+		if !d.plain(n, f.Path) {
+			return
+		}
+		if n.Kind != yaml.SequenceNode || len(n.Content) > maxOrigins {
+			d.report(n, f.Path, fmt.Sprintf("not a list of at most %d", maxOrigins), `write it as: ["https://plant.example"]`)
+			return
+		}
+		list := make([]string, 0, len(n.Content))
+		for _, e := range n.Content {
+			s, ok := d.text(e, f.Path)
+			if ok && !originForm.MatchString(s) {
+				d.report(e, f.Path, fmt.Sprintf("%s is not an origin: scheme and host in lower case, and the port if it is not the usual one", quote(s)),
+					"write it as browsers send it: https://plant.example or http://127.0.0.1:8080")
+			}
+			list = append(list, s)
+		}
+		*at(t) = list
 		d.origin(f.Path, n)
 	}
 	return finish(f, opts)

@@ -35,6 +35,10 @@ func (c *Config) listenerValues() []Value {
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		for _, f := range listenerKeys {
+			if f.show(l) == "" || f.Path == "listeners[].tls_psk.allow_no_forward_secrecy" && l.PSK.File == "" ||
+				f.Path == "listeners[].allow_plaintext" && (l.Encrypted() || l.Unix != "") {
+				continue
+			}
 			path := labelled(l.Name)(f.Path)
 			o := c.Origin(path)
 			if o == (Origin{}) && c.Origin("listeners").Flag != "" {
@@ -57,6 +61,7 @@ func (c *Config) YAML(origin bool) string {
 		b.WriteString(text + "\n")
 	}
 	var open []string // sections that enclose the previous line
+	inside := ""      // section within a listener that encloses the previous line
 	for _, v := range c.Values() {
 		name, isListener := strings.CutPrefix(v.Key, "listeners[")
 		if isListener {
@@ -67,7 +72,15 @@ func (c *Config) YAML(origin bool) string {
 			_, key, _ := strings.Cut(name, "].")
 			lead := "    "
 			if key == "name" {
-				lead = "  - "
+				lead, inside = "  - ", ""
+			}
+			if section, rest, nested := strings.Cut(key, "."); nested {
+				if section != inside {
+					b.WriteString(lead + section + ":\n")
+				}
+				inside, lead, key = section, lead+"  ", rest
+			} else {
+				inside = ""
 			}
 			line(lead+key+": "+v.Value, v.Origin)
 			continue

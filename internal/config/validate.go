@@ -22,6 +22,12 @@ func (c *Config) complete() {
 		if l.MaxPacket == 0 {
 			l.MaxPacket = c.Limits.Packet
 		}
+		if l.TLS.Cert != "" && l.TLS.MinVersion == "" {
+			l.TLS.MinVersion = TLS13
+		}
+		if l.ClientCert.CA != "" && l.ClientCert.Mode == "" {
+			l.ClientCert.Mode = RequireCert
+		}
 	}
 }
 
@@ -158,6 +164,14 @@ func (c *Config) checkListeners(d *decoder) {
 			d.conflict(fmt.Sprintf("%s: %v is not between limits.connect_packet (%v) and limits.packet (%v)", at("max_packet"),
 				l.MaxPacket, c.Limits.ConnectPacket, c.Limits.Packet), "", at("max_packet"), "limits.packet", "limits.connect_packet")
 		}
+		l.checkTransport(d, at)
+		if l.Unix != "" {
+			for j := range i {
+				if other := &c.Listeners[j]; other.Unix == l.Unix {
+					d.conflict(fmt.Sprintf("%s: %s is already taken by the listener %s", at("bind"), l.Address(), other.Name), "", at("bind"), "listeners")
+				}
+			}
+		}
 		if !l.Bind.IsValid() {
 			continue
 		}
@@ -177,14 +191,39 @@ func (c *Config) checkListeners(d *decoder) {
 	}
 }
 
+// checkTransport refuses half of a TLS configuration and parts that do not go together: whoever wrote them believes in
+// a protection that is not there.
+func (l *Listener) checkTransport(d *decoder, at func(string) string) {
+	for _, c := range []struct {
+		wrong         bool
+		key, say, fix string
+	}{
+		{l.TLS.Cert != "" && l.TLS.Key == "", "tls.cert", "a certificate without its key", "add tls.key"},
+		{l.TLS.Key != "" && l.TLS.Cert == "", "tls.key", "a key without its certificate", "add tls.cert"},
+		{l.TLS.MinVersion != "" && l.TLS.Cert == "", "tls.min_version", "has no effect without tls.cert", "add tls.cert and tls.key"},
+		{l.ClientCert.CA != "" && l.TLS.Cert == "", "client_cert.ca", "client certificates need TLS", "add tls.cert and tls.key"},
+		{l.ClientCert.Mode != "" && l.ClientCert.CA == "", "client_cert.mode", "client certificates without an authority to check them against", "add client_cert.ca"},
+		{l.ClientCert.CRL != "" && l.ClientCert.CA == "", "client_cert.crl", "has no effect without client_cert.ca", "add client_cert.ca"},
+		{l.PSK.File != "" && l.TLS.Cert != "", "tls_psk.file", "a listener has a certificate or pre-shared keys, not both", "make two listeners of it"},
+		{l.PSK.AllowNoForwardSecrecy && l.PSK.File == "", "tls_psk.allow_no_forward_secrecy", "has no effect without tls_psk.file", "remove it"},
+		{l.PSK.File != "" && l.WebSocket.Path != "", "websocket.path", "browsers cannot use pre-shared keys", "make two listeners of it"},
+		{l.Unix != "" && l.Encrypted(), "bind", "a Unix socket has no TLS: nobody else can read what passes through it", "remove tls or tls_psk"},
+		{l.AllowPlaintext && (l.Encrypted() || l.Unix != ""), "allow_plaintext", "has no effect: nothing on this listener crosses a network in plaintext", "remove it"},
+	} {
+		if c.wrong {
+			d.conflict(at(c.key)+": "+c.say, c.fix, at(c.key), "listeners")
+		}
+	}
+}
+
 // exposure says why a plaintext listener may not be bound where other machines reach it; "" when it may.
 func (l *Listener) exposure(a *Auth) (what, hint string) {
 	switch {
-	case l.Loopback() || l.AllowPlaintext && a.HasLogin():
+	case l.Loopback() || l.Encrypted() || l.AllowPlaintext && a.HasLogin():
 		return "", ""
 	case !l.AllowPlaintext:
 		return fmt.Sprintf("other machines can reach %v, and everything on it would be readable on the way", l.Bind),
-			"bind it to 127.0.0.1; plaintext beyond this machine needs allow_plaintext: true and a login"
+			"give it tls or tls_psk, or bind it to 127.0.0.1; plaintext beyond this machine needs allow_plaintext: true and a login"
 	default:
 		return fmt.Sprintf("other machines can reach %v, and no login is configured: anyone could read and publish", l.Bind),
 			"bind it to 127.0.0.1; anonymous clients are accepted on loopback only"

@@ -15,7 +15,7 @@ import (
 
 // AllowOpen permits rows with the status open, and declarations that a table does not list yet. It is true while the
 // broker is being built; a release has it false.
-const AllowOpen = true
+const AllowOpen = false
 
 var idPattern = regexp.MustCompile(`^MQTT(311)?-[0-9]+(\.[0-9]+)+-[0-9]+$`)
 

@@ -143,7 +143,8 @@ func TestOperations(t *testing.T) {
 		{func() (any, error) { return c.Status(ctx) }, f.Status(), ""},
 		{
 			func() (any, error) { return c.Sessions(ctx, SessionQuery{"p &", "ä\n", 5}) },
-			SessionPage{[]Session{oneSession}, "dev"}, `sessions "p &" "ä\n" 5`,
+			SessionPage{[]Session{oneSession}, "dev"},
+			`sessions "p &" "ä\n" 5`,
 		},
 		{func() (any, error) { return c.Kick(ctx, "dev", false) }, oneSession, `kick "dev" false`},
 		{func() (any, error) { return c.Clear(ctx, "dev", true) }, oneSession, `clear "dev" true`},

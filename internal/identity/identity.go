@@ -28,6 +28,9 @@ type TLS struct {
 	ServerName  string              // SNI, may be empty
 	Chain       []*x509.Certificate // verified client chain, leaf first; empty without client certificate
 	PSKIdentity string              // RFC 4279 identity; empty without PSK
+	// PSKFingerprint names the key of PSKIdentity within this process and tells nothing about it. It shows that a key was
+	// replaced.
+	PSKFingerprint [16]byte
 	// Exporter derives keying material bound to this TLS connection (RFC 5705, RFC 9266). Nil when the version or the
 	// negotiated extensions do not allow a safe export.
 	Exporter func(label string, context []byte, length int) ([]byte, error)

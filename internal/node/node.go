@@ -18,6 +18,7 @@ import (
 	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/broker"
 	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/control"
 	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/store/memstore"
 	"github.com/sealmq/sealmq/internal/store/pebblestore"
@@ -26,15 +27,19 @@ import (
 
 // Node is a running broker with its listeners.
 type Node struct {
-	broker     *broker.Broker
-	listeners  []listener
-	log        *slog.Logger
-	rules      rules
-	login      *authn.Login
-	secret     []byte // of the login
-	serving    sync.WaitGroup
-	failed     chan error
-	closeStore func() error
+	broker    *broker.Broker
+	listeners []listener
+	log       *slog.Logger
+	rules     rules
+	login     *authn.Login
+	secret    []byte // of the login
+	serving   sync.WaitGroup
+	failed    chan error
+	store     engine
+
+	control     *control.Server
+	controlDir  string
+	controlTemp string // removed with the broker; "" when the socket is in the data folder
 }
 
 type listener struct {
@@ -57,30 +62,44 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	if err != nil {
 		return nil, err
 	}
-	n.closeStore = store.Close
+	n.store = store
 	n.broker = broker.New(broker.Options{
 		Settings: settings(plan), Store: store, Reader: store, Authenticator: n.login,
 		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version,
 	})
-	if err := n.listen(ctx, plan.Config.Listeners); err != nil {
+	socket, err := n.openControl(plan, version)
+	if err != nil {
 		return nil, errors.Join(err, store.Close())
+	}
+	if err := n.listen(ctx, plan.Config.Listeners); err != nil {
+		return nil, errors.Join(err, n.closeControl(socket), store.Close())
 	}
 	if err := n.broker.Start(); err != nil {
 		n.closeListeners()
-		return nil, errors.Join(err, store.Close())
+		return nil, errors.Join(err, n.closeControl(socket), store.Close())
 	}
+	n.serving.Go(func() {
+		if err := n.control.Serve(socket); err != nil {
+			n.fail(fmt.Errorf("control socket: %w", err))
+		}
+	})
 	for i := range n.listeners {
 		l := &n.listeners[i]
 		n.serving.Go(func() {
 			if err := n.broker.Serve(l.Listener, l.name); err != nil {
-				select {
-				case n.failed <- fmt.Errorf("listener %s: %w", l.name, err):
-				default:
-				}
+				n.fail(fmt.Errorf("listener %s: %w", l.name, err))
 			}
 		})
 	}
 	return n, nil
+}
+
+// fail tells whoever watches Failed, unless somebody has already.
+func (n *Node) fail(err error) {
+	select {
+	case n.failed <- err:
+	default:
+	}
 }
 
 // engine is a store with both of its sides.
@@ -120,10 +139,10 @@ const exitStoreFailed = 1
 
 func (n *Node) listen(ctx context.Context, list []config.Listener) error {
 	for i := range list {
-		l, err := transport.ListenLoopback(ctx, list[i].Bind)
+		l, err := transport.Listen(ctx, listenOptions(&list[i]))
 		if err != nil {
 			n.closeListeners()
-			return err
+			return fmt.Errorf("listener %s: %w", list[i].Name, err)
 		}
 		n.listeners = append(n.listeners, listener{list[i].Name, l})
 	}
@@ -148,27 +167,62 @@ func (n *Node) Addrs() []net.Addr {
 	return addrs
 }
 
+// URLs returns how clients name the listeners, in the order of the configuration.
+func (n *Node) URLs() []string {
+	urls := make([]string, len(n.listeners))
+	for i := range n.listeners {
+		urls[i] = n.listeners[i].URL()
+	}
+	return urls
+}
+
 // Failed yields an error when a listener stops by itself.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Reload applies a new plan whose restart-only keys are unchanged, and reads the files it names again. After an error
-// nothing has changed.
+// Reload applies a new plan whose restart-only keys are unchanged, and reads the files of the login and of all listeners
+// again. All of it is checked first: after an error nothing has changed. Connections go on, except those whose
+// certificate or key is no longer good.
 func (n *Node) Reload(plan *config.Plan) error {
 	login, err := n.login.Prepare(loginOptions(plan.Config, n.secret, n.log))
 	if err != nil {
 		return err
 	}
-	login()
+	commits := []func(){login}
+	for i := range n.listeners {
+		commit, err := n.listeners[i].Prepare()
+		if err != nil {
+			return fmt.Errorf("listener %s: %w", n.listeners[i].name, err)
+		}
+		commits = append(commits, commit)
+	}
+	for _, commit := range commits {
+		commit()
+	}
 	n.rules.load(plan.Config)
 	n.broker.Reload(settings(plan))
+	if ended := n.broker.Recheck(n.entitled); ended > 0 {
+		n.log.Info("connections ended: what they proved is no longer good", "connections", ended)
+	}
 	return nil
+}
+
+var errNoListener = errors.New("the connection's listener is gone")
+
+// entitled asks a connection's listener whether it would still let it in.
+func (n *Node) entitled(ev *identity.Evidence) error {
+	for i := range n.listeners {
+		if n.listeners[i].name == ev.Listener {
+			return n.listeners[i].Entitled(ev)
+		}
+	}
+	return errNoListener
 }
 
 // Stop ends the broker in order: no new connections, clients are told, what was acknowledged is in the store.
 func (n *Node) Stop(ctx context.Context) error {
-	err := n.broker.Shutdown(ctx)
+	err := errors.Join(n.control.Close(), n.removeControlTemp(), n.broker.Shutdown(ctx))
 	n.serving.Wait()
-	return errors.Join(err, n.closeStore())
+	return errors.Join(err, n.store.Close())
 }
 
 // rules is the broker's authorizer, replaced as a whole at a reload.

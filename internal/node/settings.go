@@ -1,12 +1,14 @@
 package node
 
 import (
+	"crypto/tls"
 	"math"
 	"time"
 
 	"github.com/sealmq/sealmq/internal/broker"
 	"github.com/sealmq/sealmq/internal/config"
 	"github.com/sealmq/sealmq/internal/session"
+	"github.com/sealmq/sealmq/internal/transport"
 )
 
 // queueMemory is how many entries of a durable session's queue are kept in memory; the rest stays in the store.
@@ -21,12 +23,14 @@ const writeTimeout = time.Minute
 // settings translates a plan into the broker's terms.
 func settings(plan *config.Plan) broker.Settings {
 	l := &plan.Config.Limits
-	maxClients := 0
+	listeners := make(map[string]broker.ListenerLimits, len(plan.Config.Listeners))
 	for i := range plan.Config.Listeners {
-		maxClients += plan.Config.Listeners[i].MaxClients
+		own := &plan.Config.Listeners[i]
+		listeners[own.Name] = broker.ListenerLimits{MaxClients: own.MaxClients, MaxPacket: int(own.MaxPacket)}
 	}
 	return broker.Settings{
-		MaxClients:              min(l.Clients, maxClients),
+		Listeners:               listeners,
+		MaxClients:              l.Clients,
 		MaxPerAddress:           l.ConnectionsPerAddress,
 		ConnectTimeout:          l.ConnectTimeout,
 		MaxConnectPacket:        int(l.ConnectPacket),
@@ -40,11 +44,11 @@ func settings(plan *config.Plan) broker.Settings {
 		ReceiveMaximum:          uint16(min(l.ReceiveMaximum, math.MaxUint16)),
 		UnackedMessagesV3:       l.UnackedV3.Messages,
 		UnackedBytes:            int64(l.UnackedV3.Bytes),
-		SendQuotaV3:             l.Inflight,
+		SendQuota:               l.Inflight,
 		TopicAliasMaximum:       uint16(min(l.TopicAliasMaximum, math.MaxUint16)),
-		PublishRate:             float64(max(l.PublishRate.PerClient, 0)),
+		PublishRate:             rate(l.PublishRate.PerClient, config.UnlimitedRate),
 		PublishBurst:            l.PublishRate.Burst,
-		PublishBytesRate:        float64(max(l.PublishBytes.PerClient, 0)),
+		PublishBytesRate:        rate(l.PublishBytes.PerClient, config.UnlimitedByteRate),
 		PublishBytesBurst:       float64(l.PublishBytes.Burst),
 		Queue: session.Limits{
 			Messages: l.Queue.Messages, Bytes: int64(l.Queue.Bytes), Memory: min(queueMemory, l.Queue.Messages),
@@ -64,6 +68,14 @@ func settings(plan *config.Plan) broker.Settings {
 		AnonymousDurable: plan.Dev,
 		SysInterval:      plan.Config.SysInterval,
 	}
+}
+
+// rate is a rate per second; unlimited is 0, which means no bound.
+func rate[R ~float64](r, unlimited R) float64 {
+	if r == unlimited {
+		return 0
+	}
+	return float64(r)
 }
 
 func onFull(o config.OnFull) broker.OnFull {
@@ -91,4 +103,34 @@ func seconds16(d time.Duration) uint16 {
 		return 0
 	}
 	return uint16(min(int64(d/time.Second), math.MaxUint16))
+}
+
+// leastMessage is the smallest bound, in bytes, of a WebSocket message, so that many small packets fit into one.
+const leastMessage = 1 << 20
+
+// listenOptions translates one listener of the configuration.
+func listenOptions(l *config.Listener) transport.Options {
+	o := transport.Options{Address: l.Bind, Unix: l.Unix, AllowPlaintext: l.AllowPlaintext}
+	if l.TLS.Cert != "" {
+		o.Certificate = &transport.Certificate{CertFile: l.TLS.Cert, KeyFile: l.TLS.Key, MinVersion: tls.VersionTLS13}
+		if l.TLS.MinVersion == config.TLS12 {
+			o.Certificate.MinVersion = tls.VersionTLS12
+		}
+	}
+	if l.ClientCert.CA != "" {
+		o.Certificate.CAFile, o.Certificate.CRLFile = l.ClientCert.CA, l.ClientCert.CRL
+		o.Certificate.Clients = transport.RequireClientCert
+		if l.ClientCert.Mode == config.RequestCert {
+			o.Certificate.Clients = transport.RequestClientCert
+		}
+	}
+	if l.PSK.File != "" {
+		o.PSK = &transport.PSK{File: l.PSK.File, AllowNoForwardSecrecy: l.PSK.AllowNoForwardSecrecy}
+	}
+	if l.WebSocket.Path != "" {
+		o.WebSocket = &transport.WebSocket{
+			Path: l.WebSocket.Path, Origins: l.WebSocket.Origins, MaxMessage: max(int64(l.MaxPacket), leastMessage),
+		}
+	}
+	return o
 }

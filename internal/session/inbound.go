@@ -22,14 +22,17 @@ func (s *Session) publish(pid mqtt.PacketID, fx *Effects) {
 	}
 }
 
-// release forgets the Packet Identifier: PUBREL arrived, or the message was refused [MQTT-4.3.3-11].
-func (s *Session) release(pid mqtt.PacketID, fx *Effects) {
+// forgetInbound forgets the Packet Identifier: PUBREL arrived, or the message was refused [MQTT-4.3.3-11].
+func (s *Session) forgetInbound(pid mqtt.PacketID, fx *Effects) {
 	counted, ok := s.inbound[pid]
 	if !ok {
 		fx.Outcome = Unknown
 		return
 	}
 	delete(s.inbound, pid)
+	if len(s.inbound) == 0 && s.inboundPeak > keep {
+		s.inbound, s.inboundPeak = nil, 0 // a map never shrinks by itself
+	}
 	fx.Closed = counted
 	if s.durable {
 		fx.Batch.Add(store.Op{Kind: store.DeleteInbound, Session: s.id, PacketID: pid})

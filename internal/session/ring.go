@@ -9,17 +9,17 @@ type ring struct {
 	tail uint64  // position of the next entry
 }
 
-// keep is the largest buffer, in entries, that an empty ring holds on to.
+// keep is the largest buffer, in entries, that a ring holds on to when it is nearly empty.
 const keep = 64
 
 func (r *ring) len() int { return int(r.tail - r.head) }
 
-// at returns the entry at pos, which must be in [head, tail). The pointer is valid until the next push.
+// at returns the entry at pos, which must be in [head, tail). The pointer is valid until the next push or pop.
 func (r *ring) at(pos uint64) *Entry { return &r.buf[pos&uint64(len(r.buf)-1)] }
 
 func (r *ring) push(e Entry) *Entry {
 	if r.len() == len(r.buf) {
-		r.grow()
+		r.resize(max(8, 2*len(r.buf)))
 	}
 	p := &r.buf[r.tail&uint64(len(r.buf)-1)]
 	*p = e
@@ -27,19 +27,25 @@ func (r *ring) push(e Entry) *Entry {
 	return p
 }
 
-// pop drops the oldest entry and lets go of what it refers to.
+// pop drops the oldest entry and lets go of what it refers to. A buffer that is used by an eighth only is halved or
+// more, so that the memory of a long queue comes back, at a cost that is constant on average.
 func (r *ring) pop() {
 	*r.at(r.head) = Entry{}
 	r.head++
-	if r.head == r.tail && len(r.buf) > keep {
+	switch n := r.len(); {
+	case len(r.buf) <= keep:
+	case n == 0:
 		r.buf = nil
+	case n <= len(r.buf)/8:
+		r.resize(len(r.buf) / 4)
 	}
 }
 
-func (r *ring) grow() {
-	buf := make([]Entry, max(8, 2*len(r.buf)))
+// resize moves the entries to a buffer of size entries, a power of two that holds them.
+func (r *ring) resize(size int) {
+	buf := make([]Entry, size)
 	for pos := r.head; pos < r.tail; pos++ {
-		buf[pos&uint64(len(buf)-1)] = *r.at(pos)
+		buf[pos&uint64(size-1)] = *r.at(pos)
 	}
 	r.buf = buf
 }

@@ -35,7 +35,9 @@ type state uint8
 const (
 	queued    state = iota
 	claimed         // has a Packet Identifier; PUBLISH waits for the store (QoS 2 of a durable session)
+	cleared         // stored; PUBLISH waits for room in the connection's buffer
 	published       // PUBLISH sent; PUBACK or PUBREC awaited
+	orphaned        // in flight before a crash, but its message is gone: attach ends it
 	releasing       // PUBREC received; PUBREL waits for the store
 	released        // PUBREL sent; PUBCOMP awaited
 	done            // acknowledged, expired or refused: leaves when it becomes the oldest
@@ -54,8 +56,9 @@ type Entry struct {
 	Ready bool
 
 	state   state
-	counted bool // took one of the connection's send quota
+	counted bool // took one of this connection's send quota; when published, it was sent on this connection
 	tried   bool // PUBLISH was sent before: the next one has DUP 1 [MQTT-3.3.1-1]
+	dup     bool // the last one had it
 }
 
 // Session is the state. Create it with New or Restore.
@@ -66,21 +69,25 @@ type Session struct {
 
 	ring    ring
 	sent    uint64 // position of the oldest entry without a Packet Identifier
-	resend  uint64 // next entry to send again after a reconnect; equal to sent when there is none
+	rerel   uint64 // next entry whose PUBREL may have to be sent again; equal to sent when there is none
+	resend  uint64 // the same for PUBLISH; new messages wait until both have reached sent
 	holes   int    // unsent entries that expired in place
 	queued  int64  // bytes of unsent entries, in memory and in the store
 	lastOrd store.Ord
 
 	// Rows of the store that follow the ring. While there are any, new entries go to the store only.
-	disk     int       // how many
-	diskFrom store.Ord // the first of them is at or after this place
-	fetching bool
+	disk       int         // how many
+	diskFrom   store.Ord   // the first of them is at or after this place
+	unready    []store.Ord // those whose batch is not in the store's hands yet, ascending
+	fetching   bool
+	fetchUntil store.Ord // the read that was asked for speaks for the places before this one
 
 	attached bool
 	paused   bool // the connection's buffer is full
 	quota    int  // PUBLISH packets with QoS > 0 that may still be sent [MQTT-3.3.4-9]
 
-	inbound map[mqtt.PacketID]bool // received, not yet released; the value: counted against this connection
+	inbound     map[mqtt.PacketID]bool // received, not yet released; the value: counted against this connection
+	inboundPeak int                    // the most that were in the map
 }
 
 // New returns the state of a session that begins now. durable says whether its rows are written to the store under
@@ -90,46 +97,49 @@ func New(id store.SessionID, durable bool, limits *Limits) *Session {
 }
 
 // Restore returns the state of a durable session as the store knows it. The bodies of messages in flight are missing
-// until they are handed in by Fill; queued ones are fetched when their turn comes.
+// until they are handed in by Fill, which must be done before Attach; until then these messages count as waiting.
+// Queued ones are fetched when their turn comes.
 func Restore(row *store.SessionRow, limits *Limits) *Session {
 	s := New(row.ID, true, limits)
-	for i, f := range row.Inflight {
-		pos := uint64(f.PacketID) - 1
-		if i == 0 {
-			s.ring.head, s.ring.tail = pos, pos
-		}
-		// Packet Identifiers were given in order of Ord, so each is found by counting on from the one before.
-		if (pos+pids-s.ring.head%pids)%pids < uint64(s.ring.len()) {
-			break // out of order: not what we wrote; the queue row, if any, is delivered as a new message
-		}
-		for s.ring.tail%pids != pos%pids {
-			s.ring.push(Entry{Ready: true, state: done})
-		}
-		e := Entry{Ord: f.Ord, QoS: f.QoS, Ready: true, state: published, tried: true}
-		if f.State == store.Released {
-			e.state = released
-		}
-		s.ring.push(e)
-		if f.State == store.Published {
-			s.diskFrom = f.Ord + 1
-		}
-	}
-	s.sent, s.resend = s.ring.tail, s.ring.tail
-	for _, pid := range row.Inbound {
-		s.addInbound(pid, false)
-	}
-	s.lastOrd = row.QueueLast
-	s.queued = row.QueueBytes
-	s.disk = row.QueueCount
-	for pos := s.ring.head; pos < s.ring.tail; pos++ {
-		e := s.ring.at(pos)
-		s.lastOrd = max(s.lastOrd, e.Ord)
-		if e.state == published {
-			s.disk--
+	s.lastOrd, s.queued, s.disk = row.QueueLast, row.QueueBytes, row.QueueCount
+	for _, f := range row.Inflight {
+		if !s.restoreInflight(f) {
+			break // not what a session writes; the queue row, if any, is delivered as a new message
 		}
 	}
 	s.diskFrom = max(s.diskFrom, row.QueueFirst)
+	s.settle()
+	for _, pid := range row.Inbound {
+		s.addInbound(pid, false)
+	}
 	return s
+}
+
+// restoreInflight puts an in-flight row at the place that its Packet Identifier tells. They were given in order of Ord,
+// so each is found by counting on from the one before; what lies between was acknowledged.
+func (s *Session) restoreInflight(f store.InflightRow) bool {
+	if f.PacketID == 0 {
+		return false
+	}
+	index := uint64(f.PacketID) - 1
+	if s.ring.len() == 0 {
+		s.ring.head, s.ring.tail = index, index
+	}
+	pos := s.ring.head + (index+pids-s.ring.head%pids)%pids
+	if pos < s.ring.tail {
+		return false
+	}
+	for s.ring.tail < pos {
+		s.ring.push(Entry{Ready: true, state: done})
+	}
+	e := Entry{Ord: f.Ord, QoS: f.QoS, Ready: true, state: published, tried: true}
+	if f.State == store.Released {
+		e.state = released
+	}
+	s.ring.push(e)
+	s.lastOrd = max(s.lastOrd, f.Ord)
+	s.diskFrom = f.Ord + 1
+	return true
 }
 
 // Missing lists the in-flight messages whose bodies were not read yet, by their place in the queue.
@@ -143,8 +153,8 @@ func (s *Session) Missing() []store.Ord {
 	return ords
 }
 
-// Fill hands in the body of an in-flight message that Missing named. A nil message ends the delivery: its queue row is
-// gone, so it was acknowledged and only the in-flight row survived a crash.
+// Fill hands in the body of an in-flight message that Missing named. A nil message says that it has no queue row: the
+// store had refused it, or it is gone. The client may know its Packet Identifier all the same, so Attach ends it.
 func (s *Session) Fill(ord store.Ord, p store.Pointer, m *message.Message) {
 	for pos := s.ring.head; pos < s.sent; pos++ {
 		e := s.ring.at(pos)
@@ -152,16 +162,15 @@ func (s *Session) Fill(ord store.Ord, p store.Pointer, m *message.Message) {
 			continue
 		}
 		if m == nil {
-			e.state = done
-			s.disk++ // Restore counted a queue row for it
-			break
+			e.state = orphaned
+			return
 		}
+		s.disk--
 		s.queued -= int64(p.Size)
 		e.Msg, e.Body, e.Sole = m, p.Body, p.Sole
 		e.Retain, e.SubscriptionIDs = p.Retain, p.SubscriptionIDs
-		break
+		return
 	}
-	s.retire()
 }
 
 // ID returns the number the session's rows have in the store.
@@ -260,7 +269,12 @@ func (s *Session) retire() {
 	for s.ring.head < s.sent && s.ring.at(s.ring.head).state == done {
 		s.ring.pop()
 	}
-	s.resend = max(s.resend, s.ring.head)
+	s.rerel, s.resend = max(s.rerel, s.ring.head), max(s.resend, s.ring.head)
+}
+
+// settle says that every entry in the ring has had its turn, and that none waits to be sent again.
+func (s *Session) settle() {
+	s.sent, s.rerel, s.resend = s.ring.tail, s.ring.tail, s.ring.tail
 }
 
 func (s *Session) addInbound(pid mqtt.PacketID, counted bool) {
@@ -268,4 +282,5 @@ func (s *Session) addInbound(pid mqtt.PacketID, counted bool) {
 		s.inbound = make(map[mqtt.PacketID]bool)
 	}
 	s.inbound[pid] = counted
+	s.inboundPeak = max(s.inboundPeak, len(s.inbound))
 }

@@ -33,12 +33,14 @@ const (
 	Release
 	// Refuse undoes Publish for a message that was then refused: PUBREC carries an error and frees PacketID.
 	Refuse
-	// Fetched hands in rows that Effects.Fetch asked for, in Rows; Last says that the store had no more.
+	// Fetched hands in rows that Effects.Fetch asked for, in Rows; Last says that the store had no more. Without rows
+	// and Last it says that the read failed; the next event that could send asks again.
 	Fetched
 	// Pause and Resume tell whether the connection's buffer takes more.
 	Pause
 	Resume
-	// Discard ends the delivery of PacketID without the client: the packet exceeds its Maximum Packet Size.
+	// Discard ends the delivery of PacketID, which was in Send, without the client: the packet exceeds its Maximum Packet
+	// Size [MQTT-3.1.2-25]. More may follow, and a PUBREL at the end of Send.
 	Discard
 	// Sweep drops expired messages that wait in memory.
 	Sweep
@@ -104,21 +106,25 @@ type Effects struct {
 	Batch   *store.Batch // changes are added here; never nil when the session is durable
 	Stored  []Write      // packets that wait for Batch, which then has Sync set
 	Ord     store.Ord    // place given by Enqueue
-	// More asks for another Resume event once Send is in the buffer: the burst limit was reached.
+	// More asks for another Resume event once Send is in the buffer: there may be more to send.
 	More bool
-	// Fetch asks to read up to FetchLimit queue rows from FetchFrom on, and to answer with Fetched.
+	// Fetch asks to read up to FetchLimit queue rows from FetchFrom on, and to answer with Fetched. The read must see
+	// every batch that was handed to the store before, so it begins after the done of a batch committed now.
 	Fetch      bool
 	FetchFrom  store.Ord
 	FetchLimit int
 	// Opened and Closed count inbound QoS 2 messages against the Receive Maximum of the connection.
 	Opened, Closed bool
 	Expired        int // messages dropped because their Message Expiry Interval had passed
+
+	own []Entry // of QoS 0 messages in Send, which leave the session at once
 }
 
 // Reset empties fx and keeps its memory and its Batch.
 func (fx *Effects) Reset() {
 	clear(fx.Send)
-	*fx = Effects{Send: fx.Send[:0], Stored: fx.Stored[:0], Batch: fx.Batch}
+	clear(fx.own)
+	*fx = Effects{Send: fx.Send[:0], Stored: fx.Stored[:0], own: fx.own[:0], Batch: fx.Batch}
 }
 
 // Step applies one event at the time now (Unix nanoseconds). It never blocks and never fails; what the client did wrong
@@ -126,7 +132,7 @@ func (fx *Effects) Reset() {
 func (s *Session) Step(ev Event, now int64, fx *Effects) {
 	switch ev.Kind {
 	case Attach:
-		s.attach(ev.Quota)
+		s.attach(ev.Quota, fx)
 		s.pump(now, fx)
 	case Detach:
 		s.attached, s.paused = false, false
@@ -152,19 +158,19 @@ func (s *Session) Step(ev Event, now int64, fx *Effects) {
 	case Publish:
 		s.publish(ev.PacketID, fx)
 	case Release, Refuse:
-		s.release(ev.PacketID, fx)
+		s.forgetInbound(ev.PacketID, fx)
 	case Fetched:
 		s.fetched(ev.Rows, ev.Last)
-		s.pump(now, fx)
+		if len(ev.Rows) > 0 || ev.Last {
+			s.pump(now, fx)
+		}
 	case Pause:
 		s.paused = true
 	case Resume:
 		s.paused = false
 		s.pump(now, fx)
 	case Discard:
-		if pos, ok := s.position(ev.PacketID); ok {
-			s.finish(pos, s.ring.at(pos), fx)
-		}
+		s.discard(ev.PacketID, fx)
 	case Sweep:
 		s.sweep(now, fx)
 	}

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	receiveMaximum    = 4
 	topicAliasMaximum = 5
-	maximumPacketSize = 64 << 10
+	maximumPacketSize = 128 << 10
 	serverKeepAlive   = 600 // seconds
 	sessionExpiryMax  = 3600
 )
@@ -49,7 +49,7 @@ func settings() broker.Settings {
 		MaxClients: 100, ConnectTimeout: 10 * time.Second, MaxConnectPacket: maximumPacketSize, PacketTimeout: 30 * time.Second,
 		MaxPacket: maximumPacketSize, WriteTimeout: 10 * time.Second, OutBuffer: 1 << 20,
 		TopicLevels: 64, SubscriptionsPerSession: 100, FiltersPerSubscribe: 100,
-		ReceiveMaximum: receiveMaximum, UnackedMessagesV3: 100, UnackedBytes: 1 << 20, SendQuotaV3: 20,
+		ReceiveMaximum: receiveMaximum, UnackedMessagesV3: 100, UnackedBytes: 1 << 20, SendQuota: 20,
 		TopicAliasMaximum: topicAliasMaximum,
 		Queue:             session.Limits{Messages: 1000, Bytes: 1 << 20, Memory: 100},
 		QueueTotalBytes:   1 << 24, AckWait: time.Second,

@@ -99,12 +99,12 @@ func TestReservedFlags(t *testing.T) {
 }
 
 // TestOnTheWire compares what the broker sends byte by byte: no Packet Identifier with QoS 0, an empty property list as
-// a single zero, identifiers repeated, no flags that are not due.
+// a single zero, identifiers repeated, no flags that are not due, and nothing beyond the standard.
 func TestOnTheWire(t *testing.T) {
 	conformance.Covers(t, "MQTT-2.2.1-2", "MQTT-2.2.1-5", "MQTT-2.2.1-6", "MQTT-2.2.2-1", "MQTT-3.3.1-2", "MQTT-3.8.4-2",
 		"MQTT-3.12.4-1", "MQTT-4.3.1-1", "MQTT-3.10.4-5")
 	conformance.Covers(t, "MQTT311-2.3.1-5", "MQTT311-2.3.1-6", "MQTT311-2.3.1-7", "MQTT311-3.3.1-2", "MQTT311-3.8.4-2",
-		"MQTT311-3.12.4-1", "MQTT311-4.3.1-1", "MQTT311-3.10.4-4", "MQTT311-3.10.4-5")
+		"MQTT311-3.12.4-1", "MQTT311-4.3.1-1", "MQTT311-3.10.4-4", "MQTT311-3.10.4-5", "MQTT311-7.0.0-2")
 	both(t, func(t *testing.T, s *server, v mqtt.Version) {
 		c := s.connect(t, v, "c")
 		code := func(v5 string) string { // a reason code that only version 5 has
@@ -155,7 +155,7 @@ func TestPacketIdentifierZero(t *testing.T) {
 func TestLongNames(t *testing.T) {
 	conformance.Covers(t, "MQTT-4.7.3-3", "MQTT311-4.7.3-3")
 	both(t, func(t *testing.T, s *server, v mqtt.Version) {
-		long := strings.Repeat("n", maximumPacketSize-100)
+		long := strings.Repeat("n", 65535)
 		c := s.connect(t, v, "c")
 		c.subscribe(0, long)
 		c.send(&mqtt.Publish{Topic: long, Payload: []byte("x")})

@@ -42,8 +42,8 @@ type server struct {
 	data string
 	// config is a configuration file, "" for the settings of --dev.
 	config string
-	log    bytes.Buffer
 	cmd    *exec.Cmd
+	exited chan error // yields the result of cmd when its output is read
 }
 
 func newServer(t testing.TB) *server {
@@ -64,13 +64,13 @@ func (s *server) start() time.Duration {
 		args = append(args, "--config", s.config)
 	}
 	s.cmd = exec.Command(program, args...)
-	s.log.Reset()
-	s.cmd.Stderr = &s.log
+	var log bytes.Buffer
+	s.cmd.Stderr = &log
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	exited := make(chan error, 1)
-	go func() { exited <- s.cmd.Wait() }()
+	s.exited = make(chan error, 1)
+	go func() { s.exited <- s.cmd.Wait() }()
 	for {
 		c, err := net.DialTimeout("tcp", s.addr, time.Second)
 		if err == nil {
@@ -78,8 +78,8 @@ func (s *server) start() time.Duration {
 			return time.Since(begin)
 		}
 		select {
-		case err := <-exited:
-			s.t.Fatalf("the broker ended at its start: %v\n%s", err, s.log.String())
+		case err := <-s.exited:
+			s.t.Fatalf("the broker ended at its start: %v\n%s", err, log.String())
 		case <-time.After(10 * time.Millisecond):
 		}
 		if time.Since(begin) > time.Minute {
@@ -94,11 +94,5 @@ func (s *server) kill() {
 	if err := s.cmd.Process.Kill(); err != nil {
 		s.t.Fatal(err)
 	}
-	for { // the address is free when the kernel has reaped the process's sockets
-		c, err := net.DialTimeout("tcp", s.addr, time.Second)
-		if err != nil {
-			return
-		}
-		_ = c.Close()
-	}
+	<-s.exited // the kernel has closed its sockets
 }

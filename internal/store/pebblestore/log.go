@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -95,9 +96,17 @@ func engineError(dir, what string, err error) error {
 	switch {
 	case err == nil || errors.As(err, &corrupt):
 		return err
-	case pebble.IsCorruptionError(err):
+	case pebble.IsCorruptionError(err) || inconsistent(err):
 		return &store.CorruptError{Where: dir, What: what, Next: adviseRestore, Err: err}
 	default:
 		return fmt.Errorf("store %q: %s: %w", dir, what, err)
 	}
+}
+
+// inconsistent reports whether the engine found its files and its list of files in disagreement when it was opened: torn,
+// exchanged or missing files. It does not mark these errors as corruption, so their words are what tells; the tests with
+// damaged files notice when a version of the engine says it otherwise.
+func inconsistent(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "object size mismatch") || strings.Contains(text, "unknown to the objstorage provider")
 }

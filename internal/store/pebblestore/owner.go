@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,6 +29,19 @@ type owner struct {
 
 // lock takes the folder for this process, or returns a *store.InUseError that names who has it.
 func lock(fs vfs.FS, dir string) (*pebble.Lock, error) {
+	l, err := acquire(fs, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeOwner(fs, dir); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("mark store %q as in use: %w", dir, err)
+	}
+	return l, nil
+}
+
+// acquire is lock without leaving a mark.
+func acquire(fs vfs.FS, dir string) (*pebble.Lock, error) {
 	l, err := pebble.LockDirectory(dir, fs)
 	if err != nil {
 		if os.IsPermission(err) {
@@ -38,10 +52,6 @@ func lock(fs vfs.FS, dir string) (*pebble.Lock, error) {
 			return nil, fmt.Errorf("lock store %q, it may be in use: %w", dir, err)
 		}
 		return nil, &store.InUseError{Dir: dir, PID: o.PID, Host: o.Host, Started: o.Started}
-	}
-	if err := writeOwner(fs, dir); err != nil {
-		l.Close()
-		return nil, fmt.Errorf("mark store %q as in use: %w", dir, err)
 	}
 	return l, nil
 }
@@ -89,4 +99,19 @@ func writeFile(fs vfs.FS, dir, name string, content []byte) error {
 		return err
 	}
 	return fs.Rename(temporary, fs.PathJoin(dir, name))
+}
+
+// CheckFree returns a *store.InUseError when another process has the store in dir open, and nil when none has, or when
+// there is no store. It changes nothing in it.
+func CheckFree(dir string) error {
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("look at store %q: %w", dir, err)
+	}
+	l, err := acquire(vfs.Default, dir)
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }

@@ -3,7 +3,6 @@ package transport
 import (
 	"errors"
 	"io"
-	"net"
 	"sync"
 	"syscall"
 )
@@ -13,27 +12,28 @@ const readSize = 64 << 10
 
 var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
 
-// tcpConn moves bytes with one system call for each batch: it waits for the socket to become readable without holding
-// a buffer, and writes what the kernel takes without waiting. It must not be copied.
-type tcpConn struct {
-	*net.TCPConn
+// socket moves bytes with one system call for each batch: it waits for the socket to become readable without holding a
+// buffer, and writes what the kernel takes without waiting. It must not be copied.
+type socket struct {
+	stream
 	raw syscall.RawConn
 }
 
-func newTCPConn(c *net.TCPConn) (net.Conn, error) {
-	raw, err := c.SyscallConn()
+func newSocket(s stream) (*socket, error) {
+	raw, err := s.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	return &tcpConn{TCPConn: c, raw: raw}, nil
+	return &socket{stream: s, raw: raw}, nil
 }
 
 // ReadEach calls f with every batch of bytes that arrives, until f returns false (and ReadEach nil), the peer closes
 // (io.EOF) or reading fails. The bytes are valid during the call. It honours the read deadline and Close.
 //
 // The batch is handled inside the callback of RawConn.Read: returning "not done" from there parks the goroutine until
-// the socket is readable again, so that a read which emptied the socket is not followed by one that finds nothing.
-func (c *tcpConn) ReadEach(f func(b []byte) bool) error {
+// the socket changes again. It parks only after a read that found nothing. A short read is not enough: the end of the
+// stream may have come together with the data, and the kernel reports both once.
+func (c *socket) ReadEach(f func(b []byte) bool) error {
 	var result error
 	err := c.raw.Read(func(fd uintptr) (done bool) {
 		for {
@@ -56,8 +56,6 @@ func (c *tcpConn) ReadEach(f func(b []byte) bool) error {
 				return true
 			case !more:
 				return true
-			case n < readSize:
-				return false // the socket is empty: wait
 			}
 		}
 	})
@@ -68,7 +66,7 @@ func (c *tcpConn) ReadEach(f func(b []byte) bool) error {
 }
 
 // TryWrite writes what the kernel takes without waiting. n < len(b) with a nil error means that the rest would block.
-func (c *tcpConn) TryWrite(b []byte) (n int, err error) {
+func (c *socket) TryWrite(b []byte) (n int, err error) {
 	rawErr := c.raw.Write(func(fd uintptr) (done bool) {
 		for n < len(b) {
 			m, werr := syscall.Write(int(fd), b[n:])

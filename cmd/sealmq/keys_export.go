@@ -1,0 +1,226 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/sealmq/sealmq/cose"
+	"github.com/sealmq/sealmq/internal/protecting"
+	"github.com/sealmq/sealmq/keyring"
+)
+
+// keysExportCommand writes keys for others.
+type keysExportCommand struct {
+	Names  []string `arg:"" name:"NAME" help:"Names or kids of the keys; more than one only in a bundle."`
+	Out    string   `name:"out" required:"" placeholder:"FILE" help:"File to write; it must not exist."`
+	Format string   `name:"format" enum:"cose,jwk,pem" default:"cose" help:"Form of a single key: COSE_Key, JWK or PEM."`
+	To     string   `name:"to" placeholder:"FILE" help:"Public key of the recipient: writes a bundle that only its owner can open."`
+	From   string   `name:"from" placeholder:"NAME" help:"Exporter that signs the bundle."`
+	Broker bool     `name:"to-broker" help:"The recipient is a broker: an end-to-end key is refused."`
+	Secret bool     `name:"export-secret-key" help:"Write the secret itself. Whoever reads the file has the key."`
+	DryRun bool     `name:"dry-run" help:"Check everything, and write nothing."`
+
+	keyringFlags `embed:""`
+	JSON         bool `name:"json" help:"Print one JSON object."`
+}
+
+// Example is the first line of the command's help.
+func (*keysExportCommand) Example() string { return "sealmq keys export press-7 --out press-7.pub" }
+
+// Run writes one key, or a bundle.
+func (c *keysExportCommand) Run(a *app) error {
+	if _, err := os.Lstat(c.Out); err == nil {
+		return usageError("cannot write "+c.Out, "the file exists", "choose another --out, or remove the file")
+	}
+	keys, err := c.open(a)
+	if err != nil {
+		return err
+	}
+	if c.To != "" {
+		return c.bundle(a, keys)
+	}
+	if c.From != "" || c.Broker {
+		return usageError("cannot use --from or --to-broker", "they belong to a bundle", "add --to RECIPIENT.pub")
+	}
+	if len(c.Names) != 1 {
+		return usageError("cannot export several keys in one file", "", "name one, or make a bundle with --to RECIPIENT.pub")
+	}
+	return c.single(a, keys)
+}
+
+func (c *keysExportCommand) single(a *app, keys *protecting.Keys) error {
+	rec, err := newest(keys, c.Names[0])
+	if err != nil {
+		return err
+	}
+	if rec.Use.Symmetric() && !c.Secret {
+		return usageError("cannot export "+c.Names[0], "a shared key has no public half", "send it in a bundle: --to RECIPIENT.pub --from EXPORTER")
+	}
+	b, err := c.encode(rec)
+	if err != nil {
+		return &failure{exitFailed, "cannot export " + c.Names[0], err.Error(), "", err}
+	}
+	defer clear(b)
+	out := newKeysReport()
+	out.Did, out.DryRun, out.Keys = "exported the public half of "+c.Names[0], c.DryRun, []keyLine{describeKey(rec)}
+	if c.Secret {
+		out.Did = "exported the secret of " + c.Names[0]
+		a.warn("whoever reads " + c.Out + " has the key")
+	}
+	if !c.DryRun {
+		if err := writeNew(c.Out, b, c.Secret); err != nil {
+			return err
+		}
+		out.wrote(c.Out)
+	}
+	if !c.Secret {
+		out.next("give " + c.Out + " to others by a way on which nobody can exchange it; they run: sealmq keys import " + c.Out +
+			" --name " + rec.Group + " --type " + strings.TrimSuffix(typeOf(rec), "-s") + topicArgs(rec))
+	}
+	return out.print(a, c.JSON)
+}
+
+func topicArgs(rec *keyring.Record) string {
+	if protecting.IsExporter(rec) {
+		return ""
+	}
+	args := ""
+	for _, t := range rec.Topics {
+		args += " --topics '" + t + "'"
+	}
+	return args
+}
+
+// newest returns the epoch to give away: the one that waits, or else the one that seals.
+func newest(keys *protecting.Keys, name string) (*keyring.Record, error) {
+	if rec, err := only(keys, name, keyring.StatePreActive); err == nil {
+		return rec, nil
+	}
+	return only(keys, name, keyring.StateActive)
+}
+
+func (c *keysExportCommand) encode(rec *keyring.Record) ([]byte, error) {
+	var s keyring.Secret
+	var err error
+	switch c.Format {
+	case "jwk":
+		s, err = keyring.MarshalJWK(rec.Key, fmt.Sprintf("%x", rec.KID), c.Secret)
+	case "pem":
+		s, err = keyring.MarshalPEM(rec.Key, c.Secret)
+	default:
+		info := cose.KeyInfo{KID: rec.KID, Alg: rec.Alg}
+		if rec.Use == keyring.UseP2 {
+			info.Alg = 0
+		}
+		return cose.AppendKey(nil, rec.Key, info, c.Secret)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer s.Destroy()
+	return s.Reveal(), nil
+}
+
+// bundle writes records, signed by the exporter and sealed to the recipient. Of key pairs it holds the public half.
+func (c *keysExportCommand) bundle(a *app, keys *protecting.Keys) error {
+	if c.From == "" {
+		return usageError("cannot make a bundle without --from", "somebody has to sign it", "sealmq keys new NAME --type exporter"+keyringArg(keys))
+	}
+	exporter, err := keys.Sealing(c.From, keyring.UseSign)
+	if err != nil {
+		return keyFailure(err)
+	}
+	if !protecting.IsExporter(exporter) || !exporter.Key.Private() {
+		return usageError("cannot sign a bundle with "+c.From, "it is not an exporter's secret key", "sealmq keys new NAME --type exporter"+keyringArg(keys))
+	}
+	recipient, err := c.recipient(a)
+	if err != nil {
+		return err
+	}
+	bundle := &keyring.Bundle{Issued: now()}
+	out := newKeysReport()
+	for _, name := range c.Names {
+		recs, err := named(keys, name)
+		if err != nil {
+			return err
+		}
+		for _, rec := range recs {
+			if rec.State == keyring.StateDestroyed {
+				continue
+			}
+			if !c.Secret {
+				rec = rec.Public()
+			}
+			bundle.Records = append(bundle.Records, rec)
+			out.Keys = append(out.Keys, describeKey(rec))
+		}
+	}
+	bundle.Serial = 1
+	if !c.DryRun {
+		if bundle.Serial, err = keys.NewSerial(exporter, now()); err != nil {
+			return keyFailure(err)
+		}
+	}
+	b, err := bundle.Seal(exporter, recipient, c.Broker)
+	if err != nil {
+		return keyFailure(err)
+	}
+	out.Did, out.DryRun = fmt.Sprintf("exported %d keys, signed by %s, sealed to %x", len(bundle.Records), c.From, recipient.KID), c.DryRun
+	if !c.DryRun {
+		if err := writeNew(c.Out, b, true); err != nil {
+			return err
+		}
+		out.wrote(c.Out)
+	}
+	out.next("at the recipient: sealmq keys import " + c.Out)
+	return out.print(a, c.JSON)
+}
+
+// recipient reads the public key that --to names.
+func (c *keysExportCommand) recipient(a *app) (*keyring.Record, error) {
+	b, err := a.readInput(c.To, maxKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	key, info, err := parseKey(b)
+	if err != nil {
+		return nil, &failure{exitFailed, "cannot read the recipient's key " + c.To, err.Error(), "sealmq keys export NAME --out NAME.pub makes it", err}
+	}
+	t, alg := keyTypes["recipient"], ""
+	if info.Alg != 0 {
+		alg = info.Alg.String()
+	}
+	if t, err = t.with(alg); err != nil {
+		return nil, err
+	}
+	if key.Type() != cose.KeyEC2 {
+		return nil, &failure{exitFailed, "cannot seal to " + c.To, "it is not the key of a recipient", "", nil}
+	}
+	rec := &keyring.Record{
+		KID: protecting.PublicKID(key.Thumbprint()), Key: key, Use: t.use, Alg: t.alg, ContentAlg: t.content, State: keyring.StateActive,
+		Sender: keyring.SenderRule{Kind: keyring.SenderAnonymous}, Topics: []string{protecting.ExporterTopic},
+	}
+	return rec, keyFailure(rec.Validate())
+}
+
+// writeNew writes a file that does not exist, durably, for the owner alone if it is private.
+func writeNew(name string, b []byte, private bool) (err error) {
+	mode := os.FileMode(0o644)
+	if private {
+		mode = 0o600
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode) //nolint:gosec // named by the user
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
