@@ -68,8 +68,11 @@ func TestText(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	for _, q := range []Query{
-		{Action: identity.Publish, Topic: "a/#"}, {Action: identity.Publish}, {Action: identity.Subscribe, Topic: "$share/g"},
-		{Action: identity.Receive, Topic: "+"}, {Action: 0, Topic: "a"},
+		{Action: identity.Publish, Topic: "a/#"},
+		{Action: identity.Publish},
+		{Action: identity.Subscribe, Topic: "$share/g"},
+		{Action: identity.Receive, Topic: "+"},
+		{Action: 0, Topic: "a"},
 	} {
 		if q.Check() == nil || Explain(sample(t), &q).Allowed {
 			t.Errorf("%+v is accepted", q)
