@@ -282,7 +282,7 @@ func offlineAtCap(o *overload, stop <-chan struct{}) func() string {
 		if _, err := away.connect(o.server.addr); err != nil {
 			return err.Error()
 		}
-		return stored.await("the session that was away", queueLimit)
+		return stored.await("the session that was away", queueLimit-1) // one place has the message "ready"
 	}
 }
 
