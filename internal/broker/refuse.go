@@ -14,6 +14,16 @@ import (
 // tells the recorder, and writes a line unless the same was said a moment ago or there are too many. It returns the id.
 // Layer and Check must be set; Decision.Rule is looked up in the settings if it is empty. refuse decides nothing: the
 // caller refuses, whatever happens here.
+//
+// With a connection at hand it is called as in denied:
+//
+//	r := c.base(LayerPayload, "signature")
+//	r.Action, r.Topic, r.Code = identity.Publish, name, reasonOf(errPayload)
+//	r.Expected, r.Found, r.Decision.Rule = "one by a key of plant", "none", rule
+//	return &recorded{b.refuse(r), errPayload}
+//
+// The error then ends the connection, or becomes a negative acknowledgement, and is not put on record again. Errors that
+// were not recorded are, when they end a connection: reason.go says to which layer each belongs.
 func (b *Broker) refuse(r Refusal) string {
 	if r.Layer == 0 || r.Layer >= layerCount {
 		r.Layer = LayerProtocol
