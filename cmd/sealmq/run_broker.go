@@ -45,7 +45,7 @@ func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger
 			plan = reload(n, plan, log, level)
 			manager.Ready(readyLine(n))
 		case <-watchdog:
-			n.Unready() // a broker that cannot answer this is not alive
+			n.Broker().Snapshot() // takes the locks of the broker: one that hangs is given up
 			manager.Alive()
 		case failed = <-n.Failed():
 			done = true

@@ -71,4 +71,6 @@ func (n *Notifier) send(state string) {
 	}
 }
 
-func oneLine(s string) string { return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r < ' ' }), " ") }
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r < ' ' }), " ")
+}
