@@ -116,6 +116,10 @@ func (n *Node) Metrics(m *observe.Metrics) {
 	m.Single("sealmq_start_time_seconds", observe.Gauge, "When the broker started, in Unix time.", float64(n.broker.Started().Unix()))
 	n.writeConnections(m, &s)
 	n.rules.counts.write(m)
+	refusals := m.Family("sealmq_refusals_total", observe.Counter, "Refusals of every layer, by what was checked; each has a decision id in the log.")
+	for _, r := range n.broker.RefusalCounts() {
+		refusals.Value(float64(r.Times), "layer", r.Layer.String(), "check", r.Check)
+	}
 	n.writeMessages(m, &s)
 	n.writeState(m, &s)
 	n.writeCertificates(m)

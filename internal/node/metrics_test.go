@@ -150,6 +150,9 @@ func TestMetricsCount(t *testing.T) {
 		bad.Close(ctx) //nolint:errcheck // test
 		t.Fatal("a wrong password was accepted")
 	}
+	for ctx.Err() == nil && n.Broker().Snapshot().Clients != 1 { // the refused connection is about to end
+		time.Sleep(time.Millisecond)
+	}
 	all := parseMetrics(t, fetch(t, n.OpsURL()+"/metrics"))
 	for sample, want := range map[string]float64{
 		`sealmq_build_info{version="test",go=`: 1,
