@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"strconv"
+
 	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/session"
 	"github.com/sealmq/sealmq/internal/store"
@@ -27,7 +29,7 @@ func (c *conn) handlePublish(w *work, h mqtt.Header, body []byte, size int) erro
 	}
 	set := c.b.settings()
 	if topic.Levels(p.Topic) > set.TopicLevels {
-		return refuse(errTooDeep, "", "publish")
+		return overLimit(errTooDeep, "limits.topic_levels", set.TopicLevels, strconv.Itoa(topic.Levels(p.Topic)))
 	}
 	if limit := set.MessageExpiryMax; limit != neverExpires && (!p.Properties.Has(mqtt.PropMessageExpiry) || p.Properties.MessageExpiry > limit) {
 		p.Properties.SetMessageExpiry(limit)
@@ -189,15 +191,15 @@ func (c *conn) mayPublish(p *mqtt.Publish) error {
 func (c *conn) begin(kind mqtt.PacketType, pid mqtt.PacketID, size, opened int) (number uint64, err error) {
 	number, open, bytes := c.acks.begin(slot{kind: kind, pid: pid, closes: kind == mqtt.TypePuback, size: int32(size)}, opened)
 	set := c.b.settings()
-	limit := int(set.ReceiveMaximum)
+	limit, key := int(set.ReceiveMaximum), "limits.receive_maximum"
 	if c.version < mqtt.V5 {
-		limit = set.UnackedMessagesV3
+		limit, key = set.UnackedMessagesV3, "limits.unacked_v3.messages"
 	}
 	switch {
 	case opened > 0 && open > limit:
-		return number, errTooManyOpen
+		return number, overLimit(errTooManyOpen, key, limit, "more PUBLISH packets without acknowledgement")
 	case bytes > set.UnackedBytes:
-		return number, refuse(errTooManyOpen, "", "too many bytes without acknowledgement")
+		return number, limited(errTooManyOpen, "limits.unacked_v3.bytes", "more bytes without acknowledgement")
 	}
 	return number, nil
 }

@@ -18,6 +18,8 @@ type stats struct {
 	denied, deniedDeliveries, refusedPublishes      atomic.Int64
 	storeErrors, wills                              atomic.Int64
 	maxClients                                      atomic.Int64
+	connectResults                                  connectCounts
+	refused                                         [layerCount]atomic.Int64
 }
 
 // tally is what one batch counts for itself. The counters that every packet moves would otherwise pass from core to core
@@ -65,6 +67,7 @@ type Snapshot struct {
 	PublishReceived, PublishSent                                 [3]int64
 	Dropped, Expired, QueueFull, Denied, DeniedDeliveries        int64
 	RefusedPublishes, StoreErrors, Wills, Panics, ClosedByBroker int64
+	Refused                                                      [layerCount]int64 // by Layer; RefusalCounts has each check
 }
 
 // Snapshot reads all counters. They are read one after the other, not at one instant.
@@ -83,6 +86,9 @@ func (b *Broker) Snapshot() Snapshot {
 		Denied: s.denied.Load(), DeniedDeliveries: s.deniedDeliveries.Load(),
 		RefusedPublishes: s.refusedPublishes.Load(), StoreErrors: s.storeErrors.Load(), Wills: s.wills.Load(),
 		Panics: s.panics.Load(), ClosedByBroker: s.closedByBroker.Load(),
+	}
+	for layer := range snap.Refused {
+		snap.Refused[layer] = s.refused[layer].Load()
 	}
 	for q := range snap.PublishReceived {
 		snap.PublishReceived[q] = s.publishReceived[q].Load()
