@@ -31,6 +31,7 @@ type Node struct {
 	rules     rules
 	login     *authn.Login
 	secret    []byte // of the login
+	used      usedCredentials
 	serving   sync.WaitGroup
 	failed    chan error
 	store     engine
@@ -56,28 +57,28 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	if n.secret, err = loginSecret(plan.Config); err != nil {
 		return nil, err
 	}
-	if n.login, err = authn.New(loginOptions(plan.Config, n.secret, log)); err != nil {
-		return nil, err
-	}
 	store, err := n.openStore(plan.Config)
 	if err != nil {
 		return nil, err
 	}
 	n.store = store
+	if err := n.openLogin(plan.Config); err != nil {
+		return nil, errors.Join(err, n.used.close(), store.Close())
+	}
 	n.broker = broker.New(broker.Options{
 		Settings: settings(plan), Store: store, Reader: store, Authenticator: n.login,
 		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version,
 	})
 	socket, err := n.openControl(plan, version)
 	if err != nil {
-		return nil, errors.Join(err, store.Close())
+		return nil, errors.Join(err, n.used.close(), store.Close())
 	}
 	if err := n.listen(ctx, plan.Config.Listeners); err != nil {
-		return nil, errors.Join(err, n.closeControl(socket), store.Close())
+		return nil, errors.Join(err, n.closeControl(socket), n.used.close(), store.Close())
 	}
 	if err := n.broker.Start(); err != nil {
 		n.closeListeners()
-		return nil, errors.Join(err, n.closeControl(socket), store.Close())
+		return nil, errors.Join(err, n.closeControl(socket), n.used.close(), store.Close())
 	}
 	n.serving.Go(func() {
 		if err := n.control.Serve(socket); err != nil {
@@ -93,6 +94,15 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 		})
 	}
 	return n, nil
+}
+
+// openLogin makes the authenticator, after the store: its lock has told whether another broker uses the data folder.
+func (n *Node) openLogin(c *config.Config) error {
+	marks, err := n.used.open(c)
+	if err == nil {
+		n.login, err = authn.New(loginOptions(c, n.secret, marks, n.log))
+	}
+	return err
 }
 
 // fail tells whoever watches Failed, unless somebody has already.
@@ -188,7 +198,11 @@ func (n *Node) Reload(plan *config.Plan) error {
 	if err != nil {
 		return err
 	}
-	login, err := n.login.Prepare(loginOptions(plan.Config, n.secret, n.log))
+	marks, err := n.used.open(plan.Config)
+	if err != nil {
+		return err
+	}
+	login, err := n.login.Prepare(loginOptions(plan.Config, n.secret, marks, n.log))
 	if err != nil {
 		return err
 	}
@@ -229,7 +243,7 @@ func (n *Node) entitled(ev *identity.Evidence) error {
 func (n *Node) Stop(ctx context.Context) error {
 	err := errors.Join(n.control.Close(), n.removeControlTemp(), n.broker.Shutdown(ctx))
 	n.serving.Wait()
-	return errors.Join(err, n.store.Close())
+	return errors.Join(err, n.used.close(), n.store.Close())
 }
 
 type systemClock struct{}
