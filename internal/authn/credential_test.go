@@ -251,7 +251,10 @@ func TestCredentialPassword(t *testing.T) {
 // TestCredentialKeyOwner: a key speaks for its own user and client only.
 func TestCredentialKeyOwner(t *testing.T) {
 	bound := credentialRecord(t, keyring.UseP2, "pump", func(r *keyring.Record) { r.ClientID, r.KID = "dev", []byte("bound\x00\x01") })
-	s := newSite(t, func(o *Options) { o.Credential.Keyring = brokerKeyring(t, bound); o.Credential.Identity = "d-{client_id}" })
+	s := newSite(t, func(o *Options) {
+		o.Credential.Keyring = brokerKeyring(t, bound)
+		o.Credential.Identity = "d-{client_id}"
+	})
 	as := func(client, user string) func(*protect.CredentialConfig, *protect.Connect) {
 		return func(_ *protect.CredentialConfig, c *protect.Connect) { c.ClientID, c.Username = client, user }
 	}
