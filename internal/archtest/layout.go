@@ -108,6 +108,7 @@ var layout = []Package{
 	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "mqtt", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
+	{Dir: "internal/mosquittoconf", Layer: Adapter},
 	{Dir: "internal/ops", Layer: Adapter, May: []string{"internal/observe", "internal/privfile"}},
 	{Dir: "internal/ca", Layer: Adapter, Planned: true},
 	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/identity", "topic"}},
