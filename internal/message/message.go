@@ -29,6 +29,9 @@ type Message struct {
 	QoS mqtt.QoS
 	// Retain is the RETAIN flag with which it was published.
 	Retain bool
+	// Sealed: the payload is sealed by the broker for itself, so that it rests protected. It is opened when it is
+	// delivered, and never leaves in this form.
+	Sealed bool
 }
 
 // New copies what it needs out of a parsed PUBLISH (or a Will put into that form), so the packet's buffer may be
