@@ -141,6 +141,15 @@ func relaxIndex(r Relaxation) int {
 	return 3 // RelaxIntegrity: NewPolicy refuses others
 }
 
+// Check returns a *Refusal if a verified message does not meet the requirement, nil if it does. Whether a message is fresh
+// is for the replay state to say; here plain and checksum messages fail it.
+func (q Requirement) Check(r *Result) error {
+	if refusal := q.check(r); refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
 // check compares a verified message with the requirement. Fresh is decided with
 // the replay state; here plain and checksum messages fail it.
 func (q Requirement) check(r *Result) *Refusal {

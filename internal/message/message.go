@@ -63,6 +63,13 @@ func Restore(data []byte, topicLen, propsLen int) *Message {
 	return &Message{data: data, topicLen: uint32(topicLen), propsLen: uint32(propsLen)}
 }
 
+// WithPayload returns a copy of the message with another payload.
+func (m *Message) WithPayload(payload []byte) *Message {
+	n := *m
+	n.data = append(append(make([]byte, 0, int(m.topicLen+m.propsLen)+len(payload)), m.data[:m.topicLen+m.propsLen]...), payload...)
+	return &n
+}
+
 // Data returns topic, encoded properties and payload in one piece, with the lengths of the first two, for storing.
 // The caller must not change it.
 func (m *Message) Data() (data []byte, topicLen, propsLen int) {
