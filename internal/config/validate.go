@@ -14,6 +14,7 @@ import (
 // complete gives listener values that are not set the values they inherit.
 func (c *Config) complete() {
 	c.completeAuth()
+	c.completeProtection()
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		if l.MaxClients == 0 {
@@ -39,6 +40,7 @@ func (c *Config) check(d *decoder) {
 	c.checkAuth(d)
 	c.checkListeners(d)
 	c.checkRules(d)
+	c.checkProtection(d)
 	c.ACL.Publish.check(d, "acl.publish", c.Limits.TopicLevels)
 	c.ACL.Subscribe.check(d, "acl.subscribe", c.Limits.TopicLevels)
 }
@@ -126,7 +128,7 @@ type pointless struct{ path, because string }
 
 // pointless lists the keys that have no effect with these values.
 func (c *Config) pointless() []pointless {
-	out := c.pointlessAuth()
+	out := append(c.pointlessAuth(), c.pointlessProtection()...)
 	for _, k := range []struct {
 		pointless
 		is bool
