@@ -97,7 +97,9 @@ func (c *conn) continueLogin(w *work, p *mqtt.Connect, v identity.Verdict) error
 	switch v.Outcome {
 	case identity.Accepted:
 		c.connect, c.next = nil, nil
-		return c.admit(w, p, v)
+		err := c.admit(w, p, v)
+		c.b.stats.connectResults.admitted(c.listener, err)
+		return err
 	case identity.Continued:
 		c.next = v.Next
 		c.clientID, c.method = c.connect.ClientID, c.connect.Properties.AuthMethod // p aliases the read buffer
@@ -105,6 +107,7 @@ func (c *conn) continueLogin(w *work, p *mqtt.Connect, v identity.Verdict) error
 		c.sendAuth(w, mqtt.ContinueAuthentication, v.Data)
 		return nil
 	default:
+		c.b.stats.connectResults.add(c.listener, failureWords[v.Failure])
 		return c.refusedLogin(p.Username, &v)
 	}
 }

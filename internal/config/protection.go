@@ -265,7 +265,9 @@ var protectionReaders = []struct {
 		r.Group = s
 		return ok
 	}},
-	{"quarantine", func(d *decoder, n *yaml.Node, path string, r *payload.Rule) bool { return d.yes(n, path, &r.Quarantine) }},
+	{"quarantine", func(d *decoder, n *yaml.Node, path string, r *payload.Rule) bool {
+		return d.yes(n, path, &r.Quarantine)
+	}},
 	{"accept_unknown_keys", func(d *decoder, n *yaml.Node, path string, r *payload.Rule) bool {
 		return d.yes(n, path, &r.AcceptUnknownKeys)
 	}},

@@ -39,6 +39,7 @@ func (c *Config) check(d *decoder) {
 	c.checkNoEffect(d)
 	c.checkAuth(d)
 	c.checkListeners(d)
+	c.checkOps(d)
 	c.checkRules(d)
 	c.checkProtection(d)
 	c.ACL.Publish.check(d, "acl.publish", c.Limits.TopicLevels)
@@ -128,7 +129,7 @@ type pointless struct{ path, because string }
 
 // pointless lists the keys that have no effect with these values.
 func (c *Config) pointless() []pointless {
-	out := append(c.pointlessAuth(), c.pointlessProtection()...)
+	out := slices.Concat(c.pointlessAuth(), c.pointlessProtection(), c.pointlessOps())
 	for _, k := range []struct {
 		pointless
 		is bool

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sealmq/sealmq/internal/authn"
@@ -18,6 +19,7 @@ import (
 	"github.com/sealmq/sealmq/internal/config"
 	"github.com/sealmq/sealmq/internal/control"
 	"github.com/sealmq/sealmq/internal/identity"
+	"github.com/sealmq/sealmq/internal/ops"
 	"github.com/sealmq/sealmq/internal/store/memstore"
 	"github.com/sealmq/sealmq/internal/store/pebblestore"
 	"github.com/sealmq/sealmq/internal/transport"
@@ -34,6 +36,15 @@ type Node struct {
 	serving   sync.WaitGroup
 	failed    chan error
 	store     engine
+	payload   payloads
+	version   string
+
+	started        atomic.Bool
+	down           atomic.Pointer[string]         // why a listener stopped by itself; nil while all run
+	findings       atomic.Pointer[map[string]int] // of the doctor; nil when it was not asked
+	metered        *meteredLogin
+	ops            *ops.Server // nil without
+	mosquittoNames bool
 
 	control     *control.Server
 	controlDir  string
@@ -46,8 +57,16 @@ type listener struct {
 }
 
 // Start opens the store and the listeners of the plan and begins to serve. When it fails, nothing is left open.
-func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version string) (*Node, error) {
-	n := &Node{log: log, failed: make(chan error, 1)}
+func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version string) (_ *Node, err error) {
+	n := &Node{log: log, failed: make(chan error, 1), version: version}
+	if err := n.openOps(ctx, &plan.Config.Ops); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.closeOps())
+		}
+	}()
 	rules, err := n.rules.prepare(plan.Config)
 	if err != nil {
 		return nil, err
@@ -59,14 +78,23 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	if n.login, err = authn.New(loginOptions(plan.Config, n.secret, log)); err != nil {
 		return nil, err
 	}
+	n.metered = meter(n.login)
 	store, err := n.openStore(plan.Config)
 	if err != nil {
 		return nil, err
 	}
 	n.store = store
+	if err := n.openPayload(plan.Config, store); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.payload.close())
+		}
+	}()
 	n.broker = broker.New(broker.Options{
-		Settings: settings(plan), Store: store, Reader: store, Authenticator: n.login,
-		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version,
+		Settings: settings(plan), Store: store, Reader: store, Authenticator: n.metered,
+		Authorizer: &n.rules, Payload: n.payload.policy, Log: log, Clock: systemClock{}, Version: version,
 	})
 	socket, err := n.openControl(plan, version)
 	if err != nil {
@@ -92,11 +120,14 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 			}
 		})
 	}
+	n.started.Store(true)
 	return n, nil
 }
 
 // fail tells whoever watches Failed, unless somebody has already.
 func (n *Node) fail(err error) {
+	why := err.Error()
+	n.down.CompareAndSwap(nil, &why)
 	select {
 	case n.failed <- err:
 	default:
@@ -107,6 +138,7 @@ func (n *Node) fail(err error) {
 type engine interface {
 	broker.Store
 	broker.StoreReader
+	MetaRows(prefix string, yield func(key string, value []byte) error) error
 	Close() error
 }
 
@@ -192,7 +224,11 @@ func (n *Node) Reload(plan *config.Plan) error {
 	if err != nil {
 		return err
 	}
-	commits := []func(){rules, login}
+	payloads, err := n.payload.prepare(plan.Config)
+	if err != nil {
+		return err
+	}
+	commits := []func(){rules, login, payloads}
 	for i := range n.listeners {
 		commit, err := n.listeners[i].Prepare()
 		if err != nil {
@@ -210,6 +246,7 @@ func (n *Node) Reload(plan *config.Plan) error {
 	if removed := n.broker.RecheckSubscriptions(); removed > 0 {
 		n.log.Warn("subscriptions removed, because the rules no longer allow them", "count", removed)
 	}
+	n.renew()
 	return nil
 }
 
@@ -227,8 +264,9 @@ func (n *Node) entitled(ev *identity.Evidence) error {
 
 // Stop ends the broker in order: no new connections, clients are told, what was acknowledged is in the store.
 func (n *Node) Stop(ctx context.Context) error {
-	err := errors.Join(n.control.Close(), n.removeControlTemp(), n.broker.Shutdown(ctx))
+	err := errors.Join(n.control.Close(), n.removeControlTemp(), n.broker.Shutdown(ctx), n.closeOps())
 	n.serving.Wait()
+	err = errors.Join(err, n.payload.close())
 	return errors.Join(err, n.store.Close())
 }
 

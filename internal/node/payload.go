@@ -2,7 +2,6 @@ package node
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -188,7 +187,7 @@ func (r replayRows) commit(op store.Op) {
 var _ broker.PayloadPolicy = (*payload.Policy)(nil)
 
 // renew seals retained messages again whose keys were rotated.
-func (n *Node) renew(context.Context) {
+func (n *Node) renew() {
 	if renewed := n.broker.Renew(); renewed > 0 {
 		n.log.Info("retained messages sealed again under the present key", "count", renewed)
 	}
