@@ -29,7 +29,7 @@ func (*keysCommand) Example() string { return "sealmq keys ls" }
 // policyFlags are the fields of a record that its holder chooses.
 type policyFlags struct {
 	Topics      []string `name:"topics" sep:"none" placeholder:"FILTER" group:"Policy" help:"Topic filter on which the key may be used. Can be repeated; message keys need one."`
-	Sender      string   `name:"sender" placeholder:"RULE" group:"Policy" help:"Where the sender's id stands: wire, fixed:ID, client-id or anonymous. Default: wire for shared keys, the key's own id for signatures, anonymous for recipients, client-id for credentials."`
+	Sender      string   `name:"sender" placeholder:"RULE" group:"Policy" help:"Where the sender's id stands: wire, fixed:ID, client-id (to a broker), redistribution (by a broker) or anonymous. Default: wire for shared keys, the key's own id for signatures, anonymous for recipients, client-id for credentials."`
 	ClientID    string   `name:"client-id" placeholder:"ID" group:"Policy" help:"Client Identifier that the key belongs to."`
 	MaxAge      duration `name:"max-age" placeholder:"SECONDS" group:"Policy" help:"Messages older than this are refused."`
 	MaxMessages uint64   `name:"max-messages" placeholder:"N" group:"Policy" help:"Messages before the key must be rotated; default what the algorithm allows."`
@@ -37,6 +37,7 @@ type policyFlags struct {
 	Clockless   bool     `name:"allow-clockless" group:"Policy" help:"For senders without clock and counter: mode S with boot 0, or credentials without time."`
 	Pairwise    bool     `name:"pairwise" group:"Policy" help:"Exactly one sender and one receiver hold the key, so that it names its source."`
 	BrokerHolds bool     `name:"broker-may-hold" group:"Policy" help:"A broker may get the key: then it is not end-to-end."`
+	SignsFor    bool     `name:"broker" group:"Policy" help:"The signature key is a broker's: it vouches for messages of others that the broker seals again."`
 	Binding     bool     `name:"bind-connect" group:"Policy" help:"A credential covers the whole CONNECT."`
 }
 
@@ -45,6 +46,7 @@ func (f *policyFlags) apply(rec *keyring.Record) error {
 	rec.Topics, rec.ClientID, rec.MaxMessages = f.Topics, f.ClientID, f.MaxMessages
 	rec.MaxAge = secondsOf(f.MaxAge)
 	rec.Unordered, rec.Clockless, rec.Pairwise, rec.Binding = f.Unordered, f.Clockless, f.Pairwise, f.Binding
+	rec.Broker = f.SignsFor
 	credential := rec.Use == keyring.UseP1 || rec.Use == keyring.UseP2 || rec.Use == keyring.UseP3
 	if len(f.Topics) == 0 && !credential {
 		return usageError("no topics given", "a key is bound to the topics it may be used on", "add --topics FILTER, such as --topics 'plant/#'")
@@ -58,7 +60,7 @@ func (f *policyFlags) apply(rec *keyring.Record) error {
 		return err
 	}
 	sealing := rec.Use == keyring.UseR || rec.Use == keyring.UseS || rec.Use == keyring.UseEnc
-	rec.E2E = sealing && !f.BrokerHolds && rec.Sender.Kind != keyring.SenderClientID
+	rec.E2E = sealing && !f.BrokerHolds && rec.Sender.Kind != keyring.SenderClientID && rec.Sender.Kind != keyring.SenderRedistribution
 	return keyFailure(rec.Validate())
 }
 
@@ -82,12 +84,14 @@ func (f *policyFlags) sender(rec *keyring.Record) error {
 		rec.Sender = keyring.SenderRule{Kind: keyring.SenderWire, Size: protecting.SenderSize}
 	case rule == "client-id":
 		rec.Sender.Kind = keyring.SenderClientID
+	case rule == "redistribution":
+		rec.Sender.Kind = keyring.SenderRedistribution
 	case rule == "anonymous":
 		rec.Sender.Kind = keyring.SenderAnonymous
 	case len(rule) > len("fixed:") && rule[:len("fixed:")] == "fixed:":
 		rec.Sender = keyring.SenderRule{Kind: keyring.SenderFixed, ID: []byte(rule[len("fixed:"):])}
 	default:
-		return usageError("cannot use --sender "+rule, "there are wire, fixed:ID, client-id and anonymous", "")
+		return usageError("cannot use --sender "+rule, "there are wire, fixed:ID, client-id, redistribution and anonymous", "")
 	}
 	return nil
 }
