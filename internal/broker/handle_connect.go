@@ -82,12 +82,14 @@ func (c *conn) checkConnect(p *mqtt.Connect) error {
 	return nil
 }
 
+// credentialsOf copies what may end up in a Principal, a count of failures or a log: the packet's texts lie in a read
+// buffer that other connections use next. Secrets are not copied.
 func credentialsOf(p *mqtt.Connect) *identity.Credentials {
 	return &identity.Credentials{
-		ClientID: p.ClientID, Level: byte(p.ProtocolVersion),
-		HasUsername: p.HasUsername, Username: p.Username,
+		ClientID: cloneString(p.ClientID), Level: byte(p.ProtocolVersion),
+		HasUsername: p.HasUsername, Username: cloneString(p.Username),
 		HasPassword: p.HasPassword, Password: p.Password,
-		Method: p.Properties.AuthMethod, Data: p.Properties.AuthData,
+		Method: cloneString(p.Properties.AuthMethod), Data: p.Properties.AuthData,
 		Prefix: p.CredentialPrefix,
 	}
 }

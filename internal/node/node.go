@@ -33,6 +33,7 @@ type Node struct {
 	rules     rules
 	login     *authn.Login
 	secret    []byte // of the login
+	used      usedCredentials
 	serving   sync.WaitGroup
 	failed    chan error
 	store     engine
@@ -64,7 +65,7 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, n.closeOps())
+			err = errors.Join(err, n.used.close(), n.closeOps())
 		}
 	}()
 	rules, err := n.rules.prepare(plan.Config)
@@ -75,10 +76,6 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	if n.secret, err = loginSecret(plan.Config); err != nil {
 		return nil, err
 	}
-	if n.login, err = authn.New(loginOptions(plan.Config, n.secret, log)); err != nil {
-		return nil, err
-	}
-	n.metered = meter(n.login)
 	store, err := n.openStore(plan.Config)
 	if err != nil {
 		return nil, err
@@ -92,6 +89,9 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 			err = errors.Join(err, n.payload.close())
 		}
 	}()
+	if err := n.openLogin(plan.Config); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	n.broker = broker.New(broker.Options{
 		Settings: settings(plan), Store: store, Reader: store, Authenticator: n.metered,
 		Authorizer: &n.rules, Payload: n.payload.policy, Log: log, Clock: systemClock{}, Version: version,
@@ -122,6 +122,19 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	}
 	n.started.Store(true)
 	return n, nil
+}
+
+// openLogin makes the authenticator, after the store: its lock has told whether another broker uses the data folder.
+func (n *Node) openLogin(c *config.Config) error {
+	marks, err := n.used.open(c)
+	if err != nil {
+		return err
+	}
+	if n.login, err = authn.New(loginOptions(c, n.secret, marks, n.log)); err != nil {
+		return err
+	}
+	n.metered = meter(n.login)
+	return nil
 }
 
 // fail tells whoever watches Failed, unless somebody has already.
@@ -220,7 +233,11 @@ func (n *Node) Reload(plan *config.Plan) error {
 	if err != nil {
 		return err
 	}
-	login, err := n.login.Prepare(loginOptions(plan.Config, n.secret, n.log))
+	marks, err := n.used.open(plan.Config)
+	if err != nil {
+		return err
+	}
+	login, err := n.login.Prepare(loginOptions(plan.Config, n.secret, marks, n.log))
 	if err != nil {
 		return err
 	}
@@ -266,8 +283,7 @@ func (n *Node) entitled(ev *identity.Evidence) error {
 func (n *Node) Stop(ctx context.Context) error {
 	err := errors.Join(n.control.Close(), n.removeControlTemp(), n.broker.Shutdown(ctx), n.closeOps())
 	n.serving.Wait()
-	err = errors.Join(err, n.payload.close())
-	return errors.Join(err, n.store.Close())
+	return errors.Join(err, n.payload.close(), n.used.close(), n.store.Close())
 }
 
 type systemClock struct{}

@@ -89,7 +89,7 @@ func (r *Rule) contradiction(s *Settings) (why, fix string) {
 	case r.Redistribute == PlaintextToTLS && s.StorageKey == "":
 		return "redistribute: plaintext-to-tls needs protection.storage_key: what is stored must not rest in clear", "make one: sealmq keys new NAME --type encrypt --sender redistribution --topics '#'"
 	case r.Redistribute == SealedToGroup && r.Require.Integrity == protect.IntegritySource && s.Signer == "":
-		return "integrity source of redistributed messages needs protection.signer", "make one: sealmq keys new NAME --type sign --broker"
+		return "integrity source of redistributed messages needs protection.signer", "make one: sealmq keys new NAME --type sign --signer-is-broker"
 	case r.Checksum != protect.ChecksumNone && (r.Require.Confidential || r.Require.Integrity > protect.IntegrityChecksum || r.Redistribute != NoRedistribution):
 		return "a message with a checksum alone meets nothing of what the rule requires besides", "remove checksum: sealed and signed messages need none"
 	case r.Checksum == protect.ChecksumNone && r.Require.Integrity == protect.IntegrityChecksum && !s.checksumFormFor(r.Topic):
