@@ -109,7 +109,7 @@ var layout = []Package{
 	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "mqtt", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, Planned: true},
-	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/identity", "topic"}},
+	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/explain", "internal/identity", "topic"}},
 
 	{
 		Dir: "internal/node", Layer: Wiring,

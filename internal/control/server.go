@@ -71,6 +71,14 @@ func (s *Server) Explain(d Decisions) {
 		refusal, err := d.Refusal(RefusalQuery{ID: q.Get("id"), ClientID: q.Get("client_id")})
 		conclude(w, refusal, err)
 	})
+	s.mux.HandleFunc("GET /v1/explain", func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		a, err := d.Ask(Question{
+			User: q.Get("user"), Method: q.Get("method"), Issuer: q.Get("issuer"), ClientID: q.Get("client_id"),
+			Do: q.Get("do"), Topic: q.Get("topic"), Listener: q.Get("listener"), From: q.Get("from"),
+		})
+		conclude(w, a, err)
+	})
 }
 
 type peerKey struct{}

@@ -27,7 +27,7 @@ type Incident struct {
 // Explain puts an Incident into words.
 func (i *Incident) Explain() Explanation {
 	e := Explanation{
-		Layer: i.Layer, Question: i.question(), Check: i.Check, Expected: i.Expected, Found: i.Found, Rule: i.Rule,
+		Layer: i.Layer, Question: i.Question(), Check: i.Check, Expected: i.Expected, Found: i.Found, Rule: i.Rule,
 		ClientSees: i.clientSees(), ToAllow: Advice(i.Layer, i.Check),
 	}
 	if i.Expected == "" && i.Found == "" {
@@ -36,7 +36,8 @@ func (i *Incident) Explain() Explanation {
 	return e
 }
 
-func (i *Incident) question() string {
+// Question is what was asked for, as a statement.
+func (i *Incident) Question() string {
 	who := "a client"
 	switch {
 	case i.ClientID != "":

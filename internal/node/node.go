@@ -11,12 +11,14 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/broker"
 	"github.com/sealmq/sealmq/internal/config"
 	"github.com/sealmq/sealmq/internal/control"
+	"github.com/sealmq/sealmq/internal/explain"
 	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/store/memstore"
 	"github.com/sealmq/sealmq/internal/store/pebblestore"
@@ -29,6 +31,7 @@ type Node struct {
 	listeners []listener
 	log       *slog.Logger
 	rules     rules
+	oracle    atomic.Pointer[oracle]
 	login     *authn.Login
 	secret    []byte // of the login
 	serving   sync.WaitGroup
@@ -59,6 +62,7 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	if n.login, err = authn.New(loginOptions(plan.Config, n.secret, log)); err != nil {
 		return nil, err
 	}
+	n.answerBy(plan.Config)
 	store, err := n.openStore(plan.Config)
 	if err != nil {
 		return nil, err
@@ -94,6 +98,14 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	}
 	return n, nil
 }
+
+// answerBy makes questions answered by the rules, the login and the listeners in force, as c wrote them.
+func (n *Node) answerBy(c *config.Config) {
+	n.oracle.Store(&oracle{policy: n.rules.current.Load().policy, login: n.login, listeners: c.Listeners, places: newPlaces(c)})
+}
+
+// Ask answers a question by what is in force.
+func (n *Node) Ask(q *Question) (explain.Answer, error) { return n.oracle.Load().ask(q) }
 
 // fail tells whoever watches Failed, unless somebody has already.
 func (n *Node) fail(err error) {
@@ -204,6 +216,7 @@ func (n *Node) Reload(plan *config.Plan) error {
 		commit()
 	}
 	n.broker.Reload(settings(plan))
+	n.answerBy(plan.Config)
 	if ended := n.broker.Recheck(n.entitled); ended > 0 {
 		n.log.Info("connections ended: what they proved is no longer good", "connections", ended)
 	}
