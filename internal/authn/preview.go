@@ -28,7 +28,7 @@ func (l *Login) Preview(ev *identity.Evidence, method, user string) identity.Ver
 		}
 		return v
 	}
-	if m.name() != method {
+	if m.name() != methodOf(method) {
 		return reject(identity.NotAuthenticated, m.name(), "order", m.name()+", which recognises this client first", quote(method), nil)
 	}
 	if _, v := l.gate(c, m, seen, cr); v != nil {
@@ -48,8 +48,20 @@ const Anonymous = "anonymous"
 // SomeChain stands for a chain that a client would show, where only its presence matters.
 func SomeChain() []*x509.Certificate { return []*x509.Certificate{{}} }
 
-// sampleToken has the form of a token and is none.
-var sampleToken = []byte("eyJ..")
+// What has the form of a token and of a credential (a COSE_Mac0 with an empty header), and is none.
+var (
+	sampleToken      = []byte("eyJ..")
+	sampleCredential = []byte{0xd1, 0x84, 0x41, 0xa0, 0xa0, 0x40, 0x40}
+)
+
+// methodOf is the method that makes principals with a name of its own.
+func methodOf(principal string) string {
+	switch principal {
+	case "p1", "p2", "p3":
+		return "credential"
+	}
+	return principal
+}
 
 // bring is what a client of the method brings, with something in place of its secret.
 func (c *chain) bring(ev *identity.Evidence, method, user string) (*identity.Evidence, *identity.Credentials) {
@@ -59,6 +71,8 @@ func (c *chain) bring(ev *identity.Evidence, method, user string) (*identity.Evi
 		cr.HasUsername, cr.Username, cr.HasPassword, cr.Password = true, user, true, []byte{0}
 	case "jwt":
 		cr.HasPassword, cr.Password = true, sampleToken
+	case "p1", "p2", "p3":
+		cr.HasPassword, cr.Password = true, sampleCredential
 	case "scram":
 		cr.Method = string(SCRAMSHA256)
 		for _, m := range c.methods {

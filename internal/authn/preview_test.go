@@ -122,3 +122,21 @@ func tryLogin(t *testing.T, l *Login, ev *identity.Evidence, method, user string
 	}
 	return l.Authenticate(context.Background(), &seen, cr)
 }
+
+// TestPreviewBrings: what stands for a secret is recognised by the method that it stands for, and by no other.
+func TestPreviewBrings(t *testing.T) {
+	for method, want := range map[string]method{"jwt": &jwtMethod{}, "p1": &credential{}, "password": &password{}, "psk": psk{}} {
+		ev, cr := new(chain).bring(exporter(1), method, "alice")
+		for _, m := range []interface {
+			name() string
+			recognises(*identity.Evidence, *identity.Credentials) bool
+		}{psk{}, &credential{}, &jwtMethod{}} {
+			if m.recognises(ev, cr) != (m.name() == want.name()) {
+				t.Errorf("%s is recognised by %s: %v", method, m.name(), m.recognises(ev, cr))
+			}
+		}
+		if methodOf(method) != want.name() || !want.recognises(ev, cr) {
+			t.Errorf("%s is of %s", method, want.name())
+		}
+	}
+}

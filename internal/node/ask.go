@@ -15,6 +15,7 @@ import (
 	"github.com/sealmq/sealmq/internal/explain"
 	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/mqtt"
+	"github.com/sealmq/sealmq/protect"
 )
 
 // Question is a dry run: may somebody do something, and, with a listener, could it log in there.
@@ -74,12 +75,25 @@ func Ask(plan *config.Plan, q *Question) (explain.Answer, error) {
 	}
 	o := oracle{policy: policy, listeners: plan.Config.Listeners, places: newPlaces(plan.Config)}
 	if q.Listener != "" {
-		if o.login, err = authn.New(loginOptions(plan.Config, make([]byte, secretSize), slog.New(slog.DiscardHandler))); err != nil {
+		marks, err := protect.NewMarks(noMarks{})
+		if err != nil {
+			return explain.Answer{}, err
+		}
+		if o.login, err = authn.New(loginOptions(plan.Config, make([]byte, secretSize), marks, slog.New(slog.DiscardHandler))); err != nil {
 			return explain.Answer{}, err
 		}
 	}
 	return o.ask(q)
 }
+
+// noMarks takes the place of the file of used credentials: nobody logs in.
+type noMarks struct{}
+
+// Load implements protect.StateStore.
+func (noMarks) Load(func(key, value []byte) error) error { return nil }
+
+// Save implements protect.StateStore.
+func (noMarks) Save(_, _ []byte) error { return errors.New("a dry run") }
 
 func (o *oracle) ask(q *Question) (explain.Answer, error) {
 	if err := q.Check(); err != nil {
@@ -182,3 +196,11 @@ func from(ev *identity.Evidence) string {
 	}
 	return "from " + ev.Remote.Addr().String()
 }
+
+// answerBy makes questions answered by the rules, the login and the listeners in force, as c wrote them.
+func (n *Node) answerBy(c *config.Config) {
+	n.oracle.Store(&oracle{policy: n.rules.current.Load().policy, login: n.login, listeners: c.Listeners, places: newPlaces(c)})
+}
+
+// Ask answers a question by what is in force.
+func (n *Node) Ask(q *Question) (explain.Answer, error) { return n.oracle.Load().ask(q) }
