@@ -48,10 +48,10 @@ const Anonymous = "anonymous"
 // SomeChain stands for a chain that a client would show, where only its presence matters.
 func SomeChain() []*x509.Certificate { return []*x509.Certificate{{}} }
 
-// What has the form of a token and of a credential (a COSE_Mac0 with an empty header), and is none.
+// What has the form of a token and of a credential (a COSE_Mac0), and is none.
 var (
 	sampleToken      = []byte("eyJ..")
-	sampleCredential = []byte{0xd1, 0x84, 0x41, 0xa0, 0xa0, 0x40, 0x40}
+	sampleCredential = []byte{0xd1, 0x84, 0x43, 0xa1, 0x01, 0x05, 0xa0, 0x40, 0x40}
 )
 
 // methodOf is the method that makes principals with a name of its own.
