@@ -39,6 +39,19 @@ type Decisions interface {
 	Ask(q Question) (explain.Answer, error)
 }
 
+// Recorder is told of everything that changed something, or tried to. It must not block.
+type Recorder interface {
+	Acted(a *Act)
+}
+
+// Act is one request that changes something.
+type Act struct {
+	Operation string
+	By        string // user and process that asked, as the kernel says
+	Details   []string
+	Err       error // nil when it was done
+}
+
 // Question is a dry run. Do is a word of identity.Action; without User the client is anonymous.
 type Question struct {
 	User     string

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/audit"
 	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/broker"
 	"github.com/sealmq/sealmq/internal/config"
@@ -35,6 +36,8 @@ type Node struct {
 	login     *authn.Login
 	secret    []byte // of the login
 	used      usedCredentials
+	record    *recorder                     // nil without audit file
+	config    atomic.Pointer[config.Config] // in force
 	serving   sync.WaitGroup
 	failed    chan error
 	store     engine
@@ -65,7 +68,7 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, n.used.close(), n.closeOps())
+			err = errors.Join(err, n.used.close(), n.closeAudit(), n.closeOps())
 		}
 	}()
 	rules, err := n.rules.prepare(plan.Config)
@@ -81,12 +84,13 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 		return nil, err
 	}
 	n.store = store
-	if err := n.openLogin(plan.Config); err != nil {
+	if err := errors.Join(n.openLogin(plan.Config), n.openAudit(plan.Config)); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	n.config.Store(plan.Config)
 	n.broker = broker.New(broker.Options{
 		Settings: settings(plan), Store: store, Reader: store, Authenticator: n.metered,
-		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version,
+		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version, Recorder: n.recorderOf(),
 	})
 	socket, err := n.openControl(plan, version)
 	if err != nil {
@@ -112,6 +116,7 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 			}
 		})
 	}
+	n.lifecycle(audit.Start)
 	n.started.Store(true)
 	return n, nil
 }
@@ -221,6 +226,16 @@ func (n *Node) Failed() <-chan error { return n.failed }
 // again. All of it is checked first: after an error nothing has changed. When it returns, connections whose certificate
 // or key is no longer good are ended, and subscriptions that the new rules do not allow are gone.
 func (n *Node) Reload(plan *config.Plan) error {
+	changes := config.Diff(n.config.Load(), plan.Config)
+	err := n.reload(plan)
+	if err == nil {
+		n.config.Store(plan.Config)
+	}
+	n.reloaded(changes, err)
+	return err
+}
+
+func (n *Node) reload(plan *config.Plan) error {
 	rules, err := n.rules.prepare(plan.Config)
 	if err != nil {
 		return err
@@ -271,7 +286,8 @@ func (n *Node) entitled(ev *identity.Evidence) error {
 func (n *Node) Stop(ctx context.Context) error {
 	err := errors.Join(n.control.Close(), n.removeControlTemp(), n.broker.Shutdown(ctx), n.closeOps())
 	n.serving.Wait()
-	return errors.Join(err, n.used.close(), n.store.Close())
+	n.lifecycle(audit.Stop)
+	return errors.Join(err, n.used.close(), n.closeAudit(), n.store.Close())
 }
 
 type systemClock struct{}
