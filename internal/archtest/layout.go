@@ -108,7 +108,7 @@ var layout = []Package{
 	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "mqtt", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
-	{Dir: "internal/ca", Layer: Adapter, Planned: true},
+	{Dir: "internal/ca", Layer: Adapter, May: []string{"internal/privfile"}},
 	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/identity", "topic"}},
 
 	{
