@@ -31,6 +31,18 @@ func (r *Refusal) Error() string {
 	return b.String()
 }
 
+// Failed implements identity.Failed.
+func (r *Refusal) Failed() (check, expected, found string) {
+	found = r.Found
+	if r.Err != nil {
+		if found != "" {
+			found += ": "
+		}
+		found += r.Err.Error()
+	}
+	return r.Method + ": " + r.Check, r.Expected, found
+}
+
 // Unwrap gives the underlying error.
 func (r *Refusal) Unwrap() error { return r.Err }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/sealmq/sealmq/internal/identity"
@@ -76,7 +77,7 @@ func (c *conn) checkConnect(p *mqtt.Connect) error {
 		return err
 	}
 	if topic.Levels(p.Will.Topic) > c.b.settings().TopicLevels {
-		return refuse(errTooDeep, "", "will topic has too many levels")
+		return overLimit(errTooDeep, "limits.topic_levels", c.b.settings().TopicLevels, "a will topic with "+strconv.Itoa(topic.Levels(p.Will.Topic)))
 	}
 	return nil
 }
@@ -104,10 +105,7 @@ func (c *conn) continueLogin(w *work, p *mqtt.Connect, v identity.Verdict) error
 		c.sendAuth(w, mqtt.ContinueAuthentication, v.Data)
 		return nil
 	default:
-		c.b.stats.loginsRefused.Add(1)
-		c.b.log.Warn("login refused", "client", c.clientID, "remote", c.remote(), "listener", c.listener,
-			"user", p.Username, "version", c.version.String(), "cause", v.Cause)
-		return failureError(v.Failure)
+		return c.refusedLogin(p.Username, &v)
 	}
 }
 
@@ -122,6 +120,9 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 	}
 	if d := b.authz.Authorize(c.principal, c.clientID, identity.Connect, ""); !d.Allowed {
 		return b.denied(c, identity.Connect, "", d)
+	}
+	if err := c.recordLogin(); err != nil {
+		return err
 	}
 	var wl *will
 	if p.HasWill {
@@ -249,6 +250,7 @@ func (c *conn) encode(dst []byte, p mqtt.Packet) []byte {
 func (c *conn) refuseConnect(w *work, err error, code mqtt.ReasonCode) {
 	c.endOnce.Do(func() {
 		c.cause = err
+		c.refuseErr(err, 0, "")
 		if c.version != 0 && c.answersConnect(err, code) {
 			c.sendLast(&mqtt.Connack{ReasonCode: code}) // [MQTT-3.2.2-6]
 		}

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"strconv"
+
 	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/session"
 	"github.com/sealmq/sealmq/internal/store"
@@ -27,7 +29,7 @@ func (c *conn) handlePublish(w *work, h mqtt.Header, body []byte, size int) erro
 	}
 	set := c.b.settings()
 	if topic.Levels(p.Topic) > set.TopicLevels {
-		return refuse(errTooDeep, "", "publish")
+		return overLimit(errTooDeep, "limits.topic_levels", set.TopicLevels, strconv.Itoa(topic.Levels(p.Topic)))
 	}
 	if limit := set.MessageExpiryMax; limit != neverExpires && (!p.Properties.Has(mqtt.PropMessageExpiry) || p.Properties.MessageExpiry > limit) {
 		p.Properties.SetMessageExpiry(limit)
@@ -193,7 +195,11 @@ func (c *conn) open() error {
 		limit = c.b.settings().UnackedMessagesV3
 	}
 	if n > limit {
-		return errTooManyOpen
+		key := "limits.receive_maximum"
+		if c.version < mqtt.V5 {
+			key = "limits.unacked_v3.messages"
+		}
+		return overLimit(errTooManyOpen, key, limit, "more PUBLISH packets without acknowledgement")
 	}
 	return nil
 }
@@ -201,7 +207,7 @@ func (c *conn) open() error {
 func (c *conn) begin(kind mqtt.PacketType, pid mqtt.PacketID, closes bool, size int) (uint64, error) {
 	number := c.acks.begin(kind, pid, closes, size)
 	if _, bytes := c.acks.unacked(); bytes > c.b.settings().UnackedBytes {
-		return number, refuse(errTooManyOpen, "", "too many bytes without acknowledgement")
+		return number, limited(errTooManyOpen, "limits.unacked_v3.bytes", "more bytes without acknowledgement")
 	}
 	return number, nil
 }

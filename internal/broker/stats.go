@@ -18,6 +18,7 @@ type stats struct {
 	denied, deniedDeliveries, refusedPublishes      atomic.Int64
 	storeErrors, wills                              atomic.Int64
 	maxClients                                      atomic.Int64
+	refused                                         [layerCount]atomic.Int64
 }
 
 func (s *stats) received(q mqtt.QoS, payload int) {
@@ -39,6 +40,7 @@ type Snapshot struct {
 	PublishReceived, PublishSent                                 [3]int64
 	Dropped, Expired, QueueFull, Denied, DeniedDeliveries        int64
 	RefusedPublishes, StoreErrors, Wills, Panics, ClosedByBroker int64
+	Refused                                                      [layerCount]int64 // by Layer; RefusalCounts has each check
 }
 
 // Snapshot reads all counters. They are read one after the other, not at one instant.
@@ -57,6 +59,9 @@ func (b *Broker) Snapshot() Snapshot {
 		Denied: s.denied.Load(), DeniedDeliveries: s.deniedDeliveries.Load(),
 		RefusedPublishes: s.refusedPublishes.Load(), StoreErrors: s.storeErrors.Load(), Wills: s.wills.Load(),
 		Panics: s.panics.Load(), ClosedByBroker: s.closedByBroker.Load(),
+	}
+	for layer := range snap.Refused {
+		snap.Refused[layer] = s.refused[layer].Load()
 	}
 	for q := range snap.PublishReceived {
 		snap.PublishReceived[q] = s.publishReceived[q].Load()
