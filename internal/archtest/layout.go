@@ -109,12 +109,14 @@ var layout = []Package{
 	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "mqtt", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, May: []string{"internal/privfile"}},
+	{Dir: "internal/mosquittoconf", Layer: Adapter},
+	{Dir: "internal/ops", Layer: Adapter, May: []string{"internal/observe", "internal/privfile"}},
 	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/identity", "topic"}},
 
 	{
 		Dir: "internal/node", Layer: Wiring,
 		May: []string{
-			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/control", "internal/explain", "internal/identity", "internal/observe", "internal/privfile", "internal/session", "internal/store",
+			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/control", "internal/explain", "internal/identity", "internal/observe", "internal/ops", "internal/privfile", "internal/session", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "mqtt", "protect", "psktls", "topic",
 		},
 		Tests: []string{"client"},

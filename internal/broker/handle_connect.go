@@ -83,12 +83,14 @@ func (c *conn) checkConnect(p *mqtt.Connect) error {
 	return nil
 }
 
+// credentialsOf copies what may end up in a Principal, a count of failures or a log: the packet's texts lie in a read
+// buffer that other connections use next. Secrets are not copied.
 func credentialsOf(p *mqtt.Connect) *identity.Credentials {
 	return &identity.Credentials{
-		ClientID: p.ClientID, Level: byte(p.ProtocolVersion),
-		HasUsername: p.HasUsername, Username: p.Username,
+		ClientID: cloneString(p.ClientID), Level: byte(p.ProtocolVersion),
+		HasUsername: p.HasUsername, Username: cloneString(p.Username),
 		HasPassword: p.HasPassword, Password: p.Password,
-		Method: p.Properties.AuthMethod, Data: p.Properties.AuthData,
+		Method: cloneString(p.Properties.AuthMethod), Data: p.Properties.AuthData,
 		Prefix: p.CredentialPrefix,
 	}
 }
@@ -98,7 +100,9 @@ func (c *conn) continueLogin(w *work, p *mqtt.Connect, v identity.Verdict) error
 	switch v.Outcome {
 	case identity.Accepted:
 		c.connect, c.next = nil, nil
-		return c.admit(w, p, v)
+		err := c.admit(w, p, v)
+		c.b.stats.connectResults.admitted(c.listener, err)
+		return err
 	case identity.Continued:
 		c.next = v.Next
 		c.clientID, c.method = c.connect.ClientID, c.connect.Properties.AuthMethod // p aliases the read buffer
@@ -106,6 +110,7 @@ func (c *conn) continueLogin(w *work, p *mqtt.Connect, v identity.Verdict) error
 		c.sendAuth(w, mqtt.ContinueAuthentication, v.Data)
 		return nil
 	default:
+		c.b.stats.connectResults.add(c.listener, failureWords[v.Failure])
 		return c.refusedLogin(p.Username, &v)
 	}
 }

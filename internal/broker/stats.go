@@ -18,6 +18,7 @@ type stats struct {
 	denied, deniedDeliveries, refusedPublishes      atomic.Int64
 	storeErrors, wills                              atomic.Int64
 	maxClients                                      atomic.Int64
+	connectResults                                  connectCounts
 	refused                                         [layerCount]atomic.Int64
 }
 
