@@ -226,15 +226,16 @@ func startUp(tb testing.TB) time.Duration {
 }
 
 // TestStartUpTime: the best of five starts takes less than 50 ms of processor time, which unlike the clock on the wall
-// does not depend on what else the machine does.
+// does not depend on what else the machine does. The race detector multiplies it.
 func TestStartUpTime(t *testing.T) {
+	budget := 50 * time.Millisecond * slowdown
 	best := startUp(t)
 	for range 4 {
 		best = min(best, startUp(t))
 	}
 	t.Logf("best of five: %v", best)
-	if best >= 50*time.Millisecond {
-		t.Errorf("start-up takes %v of processor time", best)
+	if best >= budget {
+		t.Errorf("start-up takes %v of processor time, the budget is %v", best, budget)
 	}
 }
 

@@ -29,6 +29,11 @@ func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger
 		return startError(err)
 	}
 	a.announce(n, plan)
+	manager := a.supervisor(log)
+	defer manager.Close()
+	manager.Ready(readyLine(n))
+	watchdog, stopWatchdog := feed(manager)
+	defer stopWatchdog()
 	hangup := make(chan os.Signal, 1)
 	notifyReload(hangup)
 	defer signal.Stop(hangup)
@@ -36,13 +41,19 @@ func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger
 	for done := false; !done; {
 		select {
 		case <-hangup:
+			manager.Reloading()
 			plan = reload(n, plan, log, level)
+			manager.Ready(readyLine(n))
+		case <-watchdog:
+			n.Broker().Snapshot() // takes the locks of the broker: one that hangs is given up
+			manager.Alive()
 		case failed = <-n.Failed():
 			done = true
 		case <-ctx.Done():
 			done = true
 		}
 	}
+	manager.Stopping()
 	log.Info("stopping")
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
@@ -62,6 +73,9 @@ func (a *app) announce(n *node.Node, plan *config.Plan) {
 		if address, ok := strings.CutPrefix(url, "mqtt://"); ok && plain == "" && l.Loopback() {
 			plain = address
 		}
+	}
+	if url := n.OpsURL(); url != "" {
+		writef(a.stderr, "metrics and health on %s\n", url)
 	}
 	host, port, err := net.SplitHostPort(plain)
 	if err != nil {

@@ -33,6 +33,9 @@ type tree struct {
 	Inspect inspectCommand    `cmd:"" help:"Take a protected payload apart, with or without keys."`
 	Cred    credentialCommand `cmd:"" name:"credential" help:"Print a CONNECT credential for another client."`
 	Version versionCommand    `cmd:"" help:"Say which build this is."`
+
+	Completion completionCommand `cmd:"" help:"Print the completion script of a shell."`
+	Man        manCommand        `cmd:"" help:"Write the manual pages."`
 }
 
 // Example is the first line of the root's help.

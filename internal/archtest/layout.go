@@ -79,7 +79,7 @@ var layout = []Package{
 		Except: map[string]string{"os": "key files are opened, and their permissions checked, in one place"},
 	},
 	{Dir: "protect", Layer: Logic, May: []string{"cose", "internal/cbor", "internal/privfile", "keyring", "mqtt", "topic"}},
-	{Dir: "internal/explain", Layer: Logic, May: []string{"internal/acl", "internal/identity", "topic"}},
+	{Dir: "internal/explain", Layer: Logic, May: []string{"internal/acl", "internal/identity", "mqtt", "topic"}},
 
 	{
 		Dir: brokerDir, Layer: Engine,
@@ -109,13 +109,15 @@ var layout = []Package{
 	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "mqtt", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
+	{Dir: "internal/mosquittoconf", Layer: Adapter},
+	{Dir: "internal/ops", Layer: Adapter, May: []string{"internal/observe", "internal/privfile"}},
 	{Dir: "internal/ca", Layer: Adapter, Planned: true},
 	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/identity", "topic"}},
 
 	{
 		Dir: "internal/node", Layer: Wiring,
 		May: []string{
-			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/control", "internal/explain", "internal/identity", "internal/observe", "internal/privfile", "internal/session", "internal/store",
+			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/control", "internal/explain", "internal/identity", "internal/observe", "internal/ops", "internal/privfile", "internal/session", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "mqtt", "protect", "psktls", "topic",
 		},
 		Tests: []string{"client"},

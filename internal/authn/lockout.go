@@ -91,20 +91,20 @@ func (a attempt) locked() error {
 	now := time.Now()
 	pair := l.pairs[a.pair]
 	if pair != nil && now.Before(pair.until) {
-		return l.refusal("this user name from "+a.address.String(), pair, now, l.options.Failures)
+		return l.refusal("failures", a.address.String()+" with this user name", pair, now, l.options.Failures)
 	}
 	trusted := pair != nil && !pair.success.IsZero() && now.Sub(pair.success) < trustedFor
 	if r := l.addresses[a.address]; !a.exempt && !trusted && r != nil && now.Before(r.until) {
-		return l.refusal(a.address.String(), r, now, l.options.AddressFailures)
+		return l.refusal("address_failures", a.address.String(), r, now, l.options.AddressFailures)
 	}
 	return nil
 }
 
-func (l *lockout) refusal(who string, r *record, now time.Time, limit int) error {
+func (l *lockout) refusal(check, who string, r *record, now time.Time, limit int) error {
 	return &Refusal{
-		Method: "lockout", Check: "failed logins of " + who,
+		Method: "lockout", Check: check,
 		Expected: "less than " + strconv.Itoa(limit) + " within " + l.options.Within.String(),
-		Found:    "more; it can try again in " + r.until.Sub(now).Round(time.Second).String(),
+		Found:    "more from " + who + "; it can try again in " + r.until.Sub(now).Round(time.Second).String(),
 	}
 }
 

@@ -99,7 +99,7 @@ func (p *password) authenticate(ctx context.Context, ev *identity.Evidence, cr *
 	case err != nil:
 		return reject(identity.Busy, p.name(), "password check", "a result before the login's deadline", "", err)
 	case !known && acc != nil:
-		return deny("account "+quote(cr.Username), "one with a password in "+p.file, "one without")
+		return deny("account", "one with a password in "+p.file, quote(cr.Username)+", which has none")
 	case !known:
 		return deny("user name", "an account of "+p.file, quote(cr.Username))
 	case !matches:

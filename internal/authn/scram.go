@@ -196,5 +196,5 @@ func (x *scramExchange) deny(check, expected string, err error) identity.Verdict
 	if err != nil && strings.Contains(err.Error(), "channel binding") {
 		check, found = "channel binding", "another, or none where it is needed"
 	}
-	return reject(identity.NotAuthenticated, x.s.name(), check+" of "+quote(x.conversation.Username()), expected, found, nil)
+	return reject(identity.NotAuthenticated, x.s.name(), check, expected, found+" of "+quote(x.conversation.Username()), nil)
 }

@@ -1,6 +1,9 @@
 package broker
 
 import (
+	"strconv"
+
+	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/session"
 	"github.com/sealmq/sealmq/internal/store"
 	"github.com/sealmq/sealmq/mqtt"
@@ -12,6 +15,9 @@ type binding struct {
 	expiry  uint32 // Session Expiry Interval in force, seconds
 }
 
+// ownSession is the rule that no policy can overrule.
+var ownSession = identity.Rule{Name: "a session belongs to the principal that began it"}
+
 // bind gives the connection its session: it takes over from an older connection of the same client [MQTT-3.1.4-3],
 // resumes, or begins anew. What the store must know is on disk when bind returns.
 func (b *Broker) bind(w *work, c *conn, p *mqtt.Connect, wl *will) (binding, error) {
@@ -22,7 +28,7 @@ func (b *Broker) bind(w *work, c *conn, p *mqtt.Connect, wl *will) (binding, err
 	expiry := b.grantedExpiry(c, p)
 	old := b.sessions.get(c.clientID)
 	if old != nil && !old.ownedBy(c) {
-		return binding{}, refuse(errNotAuthorized, "", "the client identifier belongs to another principal's session")
+		return binding{}, b.denied(c, identity.Connect, "", identity.Deny(ownSession, "the session "+strconv.Quote(c.clientID)+" belongs to "+old.owner().String()))
 	}
 	batch := getBatch()
 	if old != nil {
@@ -36,7 +42,7 @@ func (b *Broker) bind(w *work, c *conn, p *mqtt.Connect, wl *will) (binding, err
 	if s == nil {
 		if expiry > 0 && !b.owners.take(*c.principal, b.settings().SessionsPerOwner) {
 			b.store.Commit(batch, func(error) { putBatch(batch) }) // the session before has ended all the same
-			return binding{}, refuse(errQuota, "", "the principal has too many sessions")
+			return binding{}, overLimit(errQuota, "limits.sessions_per_principal", b.settings().SessionsPerOwner, "as many durable sessions of "+c.principal.String())
 		}
 		s = b.newSession(c, expiry, w.now)
 	}

@@ -23,7 +23,7 @@ func TestLimitClients(t *testing.T) {
 		first := r.connect("1")
 		r.connect("2")
 		turnedAway(r.open())
-		if !r.logged("connection refused", "limit=clients") {
+		if !r.logged("limit reached", "check=limits.clients", "at most") {
 			t.Error("not in the log")
 		}
 		first.leave()
@@ -35,7 +35,7 @@ func TestLimitClientsOfListener(t *testing.T) {
 	bubble(t, func(r *rig) {
 		first := r.connect("1")
 		turnedAway(r.open())
-		if !r.logged("connection refused", `limit="clients of the listener"`) {
+		if !r.logged("limit reached", "check=listeners[].max_clients") {
 			t.Error("not in the log")
 		}
 		first.leave()
@@ -65,7 +65,7 @@ func TestLimitPerAddress(t *testing.T) {
 					return
 				}
 				turnedAway(second)
-				if !r.logged("connection refused", `limit="connections per address"`) {
+				if !r.logged("limit reached", "check=limits.connections_per_address") {
 					t.Error("not in the log")
 				}
 			}, with(func(s *Settings) { s.MaxPerAddress = 1 }))

@@ -42,7 +42,8 @@ type Broker struct {
 	flusher  flusher
 	owners   owners
 
-	refusals   refusals // of what clients asked for
+	refusals   [layerCount]refusals // of what clients asked for
+	recorder   Recorder
 	deliveries refusals // of messages that were not delivered
 	recheck    recheck
 
@@ -73,7 +74,7 @@ func New(o Options) *Broker {
 	}
 	b := &Broker{
 		store: o.Store, reader: o.Reader, authn: o.Authenticator, authz: o.Authorizer,
-		log: o.Log, clock: o.Clock, version: o.Version,
+		log: o.Log, clock: o.Clock, version: o.Version, recorder: o.Recorder,
 		router:    router.New[*clientSession](router.Config{}),
 		retained:  retained.New(),
 		conns:     make(map[*conn]struct{}),

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,7 @@ type conn struct {
 	acks ackFIFO
 
 	replays replays
+	granted granted
 
 	aliasIn  map[uint16]string
 	aliasOut aliasTable // under out's lock
@@ -89,16 +91,16 @@ func (b *Broker) accept(nc net.Conn, listener string) {
 		c.maxInput = min(c.maxInput, own.MaxPacket)
 	}
 	b.mu.Lock()
-	reached := ""
+	reached, most, stopping := "", 0, false
 	switch {
 	case b.closing:
-		reached = "none: the broker is stopping"
+		stopping = true
 	case len(b.conns) >= set.MaxClients:
-		reached = "clients"
-	case limited && b.perListen[listener] >= own.MaxClients:
-		reached = "clients of the listener"
+		reached, most = "limits.clients", set.MaxClients
+	case own.MaxClients > 0 && b.perListen[listener] >= own.MaxClients:
+		reached, most = "listeners[].max_clients", own.MaxClients
 	case set.MaxPerAddress > 0 && !c.address.loopback() && b.byAddress[c.address] >= set.MaxPerAddress:
-		reached = "connections per address"
+		reached, most = "limits.connections_per_address", set.MaxPerAddress
 	default:
 		b.conns[c] = struct{}{}
 		b.byAddress[c.address]++
@@ -106,9 +108,11 @@ func (b *Broker) accept(nc net.Conn, listener string) {
 		b.wg.Add(1)
 	}
 	b.mu.Unlock()
-	if reached != "" {
+	if reached != "" || stopping {
 		b.stats.refusedConnections.Add(1)
-		b.log.Warn("connection refused", "listener", listener, "remote", nc.RemoteAddr(), "limit", reached)
+		if !stopping {
+			c.refuseErr(overLimit(errQuota, reached, most, "as many connections"), 0, "")
+		}
 		_ = nc.Close()
 		return
 	}
@@ -218,7 +222,7 @@ func (c *conn) receive(data []byte) (more bool) {
 	w := c.b.getWork()
 	defer w.release()
 	c.lastRead.Store(w.now)
-	c.b.stats.bytesReceived.Add(int64(len(data)))
+	w.tally.bytesReceived += int64(len(data))
 	if len(c.partial) > 0 {
 		c.partial = append(c.partial, data...)
 		data = c.partial
@@ -256,7 +260,7 @@ func (c *conn) packets(w *work, data []byte) (n int, err error) {
 		if end > len(data) {
 			return n, nil
 		}
-		c.b.stats.packetsReceived.Add(1)
+		w.tally.packetsReceived++
 		if err := c.handle(w, h, data[n+size:end:end], data[n:end:end]); err != nil {
 			return n, err
 		}
@@ -278,7 +282,14 @@ func (c *conn) checkHeader(h mqtt.Header, size int) error {
 		limit = min(limit, set.MaxConnectPacket)
 	}
 	if size+h.Remaining > limit {
-		return errTooLarge
+		key := "limits.packet"
+		switch {
+		case limit < c.maxInput:
+			key = "limits.connect_packet"
+		case limit < set.MaxPacket:
+			key = "listeners[].max_packet"
+		}
+		return overLimit(errTooLarge, key, limit, strconv.Itoa(size+h.Remaining)+" bytes")
 	}
 	return nil
 }

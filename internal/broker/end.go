@@ -1,9 +1,12 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"time"
 
 	"github.com/sealmq/sealmq/mqtt"
@@ -12,14 +15,18 @@ import (
 // lingerTime is how long a connection that the broker ends may take to read the reason and close its half.
 const lingerTime = time.Second
 
-// refusal is an error of the broker with the clause it enforces and what was wrong, for the log.
+// refusal is an error of the broker with the clause or the limit it enforces and what was wrong, for the log.
 type refusal struct {
-	err    error
-	clause string
-	detail string
+	err      error
+	clause   string
+	limit    string // key of the configuration; then clause is empty
+	expected string // may be empty
+	detail   string // what was found
 }
 
-func refuse(err error, clause, detail string) error { return &refusal{err, clause, detail} }
+func refuse(err error, clause, detail string) error {
+	return &refusal{err: err, clause: clause, detail: detail}
+}
 
 // Error implements error.
 func (r *refusal) Error() string {
@@ -58,6 +65,7 @@ func (c *conn) disconnect(err error) {
 func (c *conn) end(err error, code mqtt.ReasonCode) {
 	c.endOnce.Do(func() {
 		c.cause = err
+		c.refuseErr(err, 0, "")
 		if c.version >= mqtt.V5 && c.phase.Load() == connected && code.ValidIn(mqtt.TypeDisconnect) {
 			c.sendLast(&mqtt.Disconnect{ReasonCode: code})
 		}
@@ -104,6 +112,7 @@ func (c *conn) cleanup() {
 		defer b.recoverPanic("the end of a connection")
 		c.endOnce.Do(func() {
 			c.cause = c.abortCause
+			c.refuseErr(c.cause, 0, "")
 			close(c.ended)
 			c.leave()
 		})
@@ -120,15 +129,27 @@ func (c *conn) cleanup() {
 	c.logEnd()
 }
 
-// logEnd writes one line about the end of the connection. Ordinary ends are for debugging only.
+// logEnd writes one line about the end of the connection. Ordinary ends are for debugging only, and so are those that a
+// refusal has a line of its own for.
 func (c *conn) logEnd() {
 	err := c.cause
 	attrs := []any{"client", c.clientID, "remote", c.remote(), "listener", c.listener, "cause", err}
+	layer, _ := classify(err)
+	var network net.Error
 	switch {
 	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, errShuttingDown) || errors.Is(err, errClosedByClient):
 		c.b.log.Debug("connection closed", attrs...)
 	case errors.Is(err, errSessionTaken) || errors.Is(err, errKeepAlive):
 		c.b.log.Info("connection closed", attrs...)
+	case errors.As(err, &network) && layer == 0:
+		level := slog.LevelDebug
+		if c.phase.Load() == connected {
+			level = slog.LevelInfo // there is a line of that level about its beginning
+		}
+		c.b.log.Log(context.Background(), level, "connection lost", attrs...)
+	case layer != 0:
+		c.b.stats.closedByBroker.Add(1)
+		c.b.log.Debug("connection closed", append(attrs, "reason", reasonOf(err).String())...)
 	default:
 		c.b.stats.closedByBroker.Add(1)
 		c.b.log.Warn("connection closed", append(attrs, "reason", reasonOf(err).String())...)

@@ -51,7 +51,8 @@ func (c *conn) handleAuth(w *work, h mqtt.Header, body []byte) error {
 	switch v.Outcome {
 	case identity.Accepted:
 		if v.Principal != *c.principal {
-			return refuse(errReauthenticated, "MQTT-4.12.1-2", "re-authentication names another principal")
+			other := identity.Verdict{Cause: fmt.Errorf("re-authentication as %v [MQTT-4.12.1-2]", v.Principal)}
+			return &recorded{c.refusedReauthentication(&other), errReauthenticated}
 		}
 		c.limitLogin(v.ExpiresAt)
 		c.sendAuth(w, mqtt.Success, v.Data)
@@ -61,7 +62,7 @@ func (c *conn) handleAuth(w *work, h mqtt.Header, body []byte) error {
 		c.sendAuth(w, mqtt.ContinueAuthentication, v.Data)
 		return nil
 	default:
-		return refuse(errReauthenticated, "MQTT-4.12.1-2", fmt.Sprint(v.Cause))
+		return &recorded{c.refusedReauthentication(&v), errReauthenticated}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/sealmq/sealmq/internal/identity"
@@ -76,17 +77,19 @@ func (c *conn) checkConnect(p *mqtt.Connect) error {
 		return err
 	}
 	if topic.Levels(p.Will.Topic) > c.b.settings().TopicLevels {
-		return refuse(errTooDeep, "", "will topic has too many levels")
+		return overLimit(errTooDeep, "limits.topic_levels", c.b.settings().TopicLevels, "a will topic with "+strconv.Itoa(topic.Levels(p.Will.Topic)))
 	}
 	return nil
 }
 
+// credentialsOf copies what may end up in a Principal, a count of failures or a log: the packet's texts lie in a read
+// buffer that other connections use next. Secrets are not copied.
 func credentialsOf(p *mqtt.Connect) *identity.Credentials {
 	return &identity.Credentials{
-		ClientID: p.ClientID, Level: byte(p.ProtocolVersion),
-		HasUsername: p.HasUsername, Username: p.Username,
+		ClientID: cloneString(p.ClientID), Level: byte(p.ProtocolVersion),
+		HasUsername: p.HasUsername, Username: cloneString(p.Username),
 		HasPassword: p.HasPassword, Password: p.Password,
-		Method: p.Properties.AuthMethod, Data: p.Properties.AuthData,
+		Method: cloneString(p.Properties.AuthMethod), Data: p.Properties.AuthData,
 		Prefix: p.CredentialPrefix,
 	}
 }
@@ -96,7 +99,9 @@ func (c *conn) continueLogin(w *work, p *mqtt.Connect, v identity.Verdict) error
 	switch v.Outcome {
 	case identity.Accepted:
 		c.connect, c.next = nil, nil
-		return c.admit(w, p, v)
+		err := c.admit(w, p, v)
+		c.b.stats.connectResults.admitted(c.listener, err)
+		return err
 	case identity.Continued:
 		c.next = v.Next
 		c.clientID, c.method = c.connect.ClientID, c.connect.Properties.AuthMethod // p aliases the read buffer
@@ -104,10 +109,8 @@ func (c *conn) continueLogin(w *work, p *mqtt.Connect, v identity.Verdict) error
 		c.sendAuth(w, mqtt.ContinueAuthentication, v.Data)
 		return nil
 	default:
-		c.b.stats.loginsRefused.Add(1)
-		c.b.log.Warn("login refused", "client", c.clientID, "remote", c.remote(), "listener", c.listener,
-			"user", p.Username, "version", c.version.String(), "cause", v.Cause)
-		return failureError(v.Failure)
+		c.b.stats.connectResults.add(c.listener, failureWords[v.Failure])
+		return c.refusedLogin(p.Username, &v)
 	}
 }
 
@@ -122,6 +125,9 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 	}
 	if d := b.authz.Authorize(c.principal, c.clientID, identity.Connect, ""); !d.Allowed {
 		return b.denied(c, identity.Connect, "", d)
+	}
+	if err := c.recordLogin(); err != nil {
+		return err
 	}
 	var wl *will
 	if p.HasWill {
@@ -249,6 +255,7 @@ func (c *conn) encode(dst []byte, p mqtt.Packet) []byte {
 func (c *conn) refuseConnect(w *work, err error, code mqtt.ReasonCode) {
 	c.endOnce.Do(func() {
 		c.cause = err
+		c.refuseErr(err, 0, "")
 		if c.version != 0 && c.answersConnect(err, code) {
 			c.sendLast(&mqtt.Connack{ReasonCode: code}) // [MQTT-3.2.2-6]
 		}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"strconv"
 
 	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/router"
@@ -17,7 +18,7 @@ func (c *conn) handleSubscribe(w *work, h mqtt.Header, body []byte) error {
 		return err
 	}
 	if len(p.Subscriptions) > c.b.settings().FiltersPerSubscribe {
-		return refuse(errTooManyFilters, "", "too many filters in one subscribe")
+		return c.tooManyFilters(len(p.Subscriptions))
 	}
 	asked, err := c.checkFilters(p.Subscriptions)
 	if err != nil {
@@ -48,6 +49,10 @@ func (c *conn) handleSubscribe(w *work, h mqtt.Header, body []byte) error {
 	}
 	c.b.groups.joined(w, c.session)
 	return nil
+}
+
+func (c *conn) tooManyFilters(n int) error {
+	return overLimit(errTooManyFilters, "limits.filters_per_subscribe", c.b.settings().FiltersPerSubscribe, strconv.Itoa(n))
 }
 
 // wanted is one checked filter of a SUBSCRIBE.
@@ -85,6 +90,7 @@ func (c *conn) checkFilters(subs []mqtt.Subscription) ([]wanted, error) {
 // subscribe takes one filter, or refuses it with a code. send says that its Retained Messages are wanted.
 func (c *conn) subscribe(sub *wanted, batch *store.Batch) (code mqtt.ReasonCode, send bool) {
 	if sub.refused != nil {
+		c.refuseErr(sub.refused, identity.Subscribe, sub.row.Filter)
 		return filterReason(sub.refused), false
 	}
 	s := c.session
@@ -101,7 +107,9 @@ func (c *conn) subscribe(sub *wanted, batch *store.Batch) (code mqtt.ReasonCode,
 		return mqtt.UnspecifiedError, false
 	case !replaced && len(s.subs) >= c.b.settings().SubscriptionsPerSession:
 		s.mu.Unlock()
-		return mqtt.QuotaExceeded, false
+		full := overLimit(errQuota, "limits.subscriptions_per_client", c.b.settings().SubscriptionsPerSession, "as many")
+		c.refuseErr(full, identity.Subscribe, sub.row.Filter)
+		return reasonOf(full), false
 	}
 	if s.subs == nil {
 		s.subs = make(map[string]store.Subscription)
@@ -161,7 +169,7 @@ func (c *conn) handleUnsubscribe(w *work, h mqtt.Header, body []byte) error {
 		return err
 	}
 	if len(p.Filters) > c.b.settings().FiltersPerSubscribe {
-		return refuse(errTooManyFilters, "", "too many filters in one unsubscribe")
+		return c.tooManyFilters(len(p.Filters))
 	}
 	ack := mqtt.Unsuback{PacketID: p.PacketID}
 	batch := getBatch()

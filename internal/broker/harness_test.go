@@ -54,6 +54,7 @@ type rig struct {
 	authn *fakeAuthn
 	authz *fakeAuthz
 	log   *logBook
+	rec   Recorder
 
 	running atomic.Pointer[Broker] // b, for the store
 
@@ -112,7 +113,7 @@ func (r *rig) build() {
 	r.b = New(Options{
 		Settings: r.set, Store: r.store, Reader: r.store, Authenticator: r.authn, Authorizer: r.authz,
 		Log:   slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Clock: wallClock{}, Version: "test",
+		Clock: wallClock{}, Version: "test", Recorder: r.rec,
 	})
 	r.running.Store(r.b)
 }

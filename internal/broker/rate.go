@@ -56,7 +56,10 @@ func (r *rateLimiter) allow(c *conn, w *work, size int) error {
 		limit = min(limit, c.keepAlive/6) // Keep Alive times 1.5 is in keepAlive: a quarter of it is a sixth
 	}
 	if wait > limit {
-		return errRate
+		if r.bytes.tokens < 0 && r.messages.tokens >= 0 {
+			return limited(errRate, "limits.publish_bytes.per_client", "a client that goes on faster although its reading was delayed")
+		}
+		return limited(errRate, "limits.publish_rate.per_client", "a client that goes on faster although its reading was delayed")
 	}
 	c.b.stats.ratePauses.Add(1)
 	pause := time.NewTimer(wait)

@@ -38,44 +38,51 @@ var (
 	errTooDeep         = errors.New("topic has too many levels")
 	errClosedByClient  = errors.New("disconnected by the client")
 	errUnreadable      = errors.New("stored messages cannot be read")
+	errUnrecorded      = errors.New("login cannot be recorded")
 	errUnknownID       = errors.New("packet identifier not found")
 )
 
+// reason is what is known about one of the broker's errors.
+type reason struct {
+	err   error
+	code  mqtt.ReasonCode
+	layer Layer  // 0: the end of a connection that refuses nothing
+	limit string // with LayerLimit: the key of the configuration, unless the error names another
+}
+
 // reasons is the only table from errors to reason codes. An error that is not in it closes the connection with
 // Unspecified error (0x80): no refusal can fall through.
-var reasons = []struct {
-	err  error
-	code mqtt.ReasonCode
-}{
-	{errNotAuthorized, mqtt.NotAuthorized},
-	{errSessionTaken, mqtt.SessionTakenOver},
-	{errShuttingDown, mqtt.ServerShuttingDown},
-	{errKeepAlive, mqtt.KeepAliveTimeout},
-	{errPacketTimeout, mqtt.MaximumConnectTime},
-	{errConnectTimeout, mqtt.MaximumConnectTime},
-	{errTooManyOpen, mqtt.ReceiveMaximumExceeded},
-	{errTooLarge, mqtt.PacketTooLarge},
-	{errRate, mqtt.MessageRateTooHigh},
-	{errQuota, mqtt.QuotaExceeded},
-	{errTooManyFilters, mqtt.QuotaExceeded},
-	{errProtocol, mqtt.ProtocolError},
-	{errAliasInvalid, mqtt.TopicAliasInvalid},
-	{errServerBusy, mqtt.ServerBusy},
-	{errClientID, mqtt.ClientIdentifierNotValid},
-	{errBadMethod, mqtt.BadAuthenticationMethod},
-	{errBadCredentials, mqtt.BadUserNameOrPassword},
-	{errBanned, mqtt.Banned},
-	{errSlowConsumer, mqtt.QuotaExceeded},
-	{errAdministrative, mqtt.AdministrativeAction},
-	{errPanicked, mqtt.ImplementationSpecificError},
-	{errNotConnect, mqtt.ProtocolError},
-	{errReauthenticated, mqtt.NotAuthorized},
-	{errLoginExpired, mqtt.NotAuthorized},
-	{errTooDeep, mqtt.TopicNameInvalid},
-	{errClosedByClient, mqtt.NormalDisconnection},
-	{errUnreadable, mqtt.ImplementationSpecificError},
-	{errUnknownID, mqtt.PacketIdentifierNotFound},
-	{store.ErrFull, mqtt.QuotaExceeded},
+var reasons = []reason{
+	{errNotAuthorized, mqtt.NotAuthorized, LayerAccess, ""},
+	{errSessionTaken, mqtt.SessionTakenOver, 0, ""},
+	{errShuttingDown, mqtt.ServerShuttingDown, 0, ""},
+	{errKeepAlive, mqtt.KeepAliveTimeout, 0, ""},
+	{errPacketTimeout, mqtt.MaximumConnectTime, LayerLimit, "limits.packet_timeout"},
+	{errConnectTimeout, mqtt.MaximumConnectTime, LayerLimit, "limits.connect_timeout"},
+	{errTooManyOpen, mqtt.ReceiveMaximumExceeded, LayerLimit, "limits.receive_maximum"},
+	{errTooLarge, mqtt.PacketTooLarge, LayerLimit, "limits.packet"},
+	{errRate, mqtt.MessageRateTooHigh, LayerLimit, "limits.publish_rate.per_client"},
+	{errQuota, mqtt.QuotaExceeded, LayerLimit, "limits.queue.messages"},
+	{errTooManyFilters, mqtt.QuotaExceeded, LayerLimit, "limits.filters_per_subscribe"},
+	{errProtocol, mqtt.ProtocolError, LayerProtocol, ""},
+	{errAliasInvalid, mqtt.TopicAliasInvalid, LayerProtocol, ""},
+	{errServerBusy, mqtt.ServerBusy, LayerLimit, "auth.password.hash_queue"},
+	{errClientID, mqtt.ClientIdentifierNotValid, LayerProtocol, ""},
+	{errBadMethod, mqtt.BadAuthenticationMethod, LayerLogin, ""},
+	{errBadCredentials, mqtt.BadUserNameOrPassword, LayerLogin, ""},
+	{errBanned, mqtt.Banned, LayerLogin, ""},
+	{errSlowConsumer, mqtt.QuotaExceeded, LayerLimit, "limits.queue.bytes"},
+	{errAdministrative, mqtt.AdministrativeAction, 0, ""},
+	{errPanicked, mqtt.ImplementationSpecificError, 0, ""},
+	{errNotConnect, mqtt.ProtocolError, LayerProtocol, ""},
+	{errReauthenticated, mqtt.NotAuthorized, LayerLogin, ""},
+	{errLoginExpired, mqtt.NotAuthorized, LayerLogin, ""},
+	{errTooDeep, mqtt.TopicNameInvalid, LayerLimit, "limits.topic_levels"},
+	{errClosedByClient, mqtt.NormalDisconnection, 0, ""},
+	{errUnreadable, mqtt.ImplementationSpecificError, 0, ""},
+	{errUnrecorded, mqtt.ServerUnavailable, LayerLimit, "audit.on_failure"},
+	{errUnknownID, mqtt.PacketIdentifierNotFound, LayerProtocol, ""},
+	{store.ErrFull, mqtt.QuotaExceeded, LayerLimit, "storage"},
 }
 
 // reasonOf turns an error into the reason code the client may see.
@@ -88,12 +95,20 @@ func reasonOf(err error) mqtt.ReasonCode {
 	if errors.As(err, &te) {
 		return topicReason(te)
 	}
-	for i := range reasons {
-		if errors.Is(err, reasons[i].err) {
-			return reasons[i].code
-		}
+	if row := reasonRow(err); row != nil {
+		return row.code
 	}
 	return mqtt.UnspecifiedError
+}
+
+// reasonRow finds what is known about an error; nil when nothing is.
+func reasonRow(err error) *reason {
+	for i := range reasons {
+		if errors.Is(err, reasons[i].err) {
+			return &reasons[i]
+		}
+	}
+	return nil
 }
 
 // failureError is the broker's error for a class of failed login.

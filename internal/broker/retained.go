@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"strconv"
 	"sync"
 
 	"github.com/sealmq/sealmq/internal/identity"
@@ -40,14 +41,14 @@ func (b *Broker) putRetained(m *message.Message) error {
 	defer b.retainLimit.Unlock()
 	old := b.retained.Get(m.Topic())
 	if old == nil && b.retained.Count() >= set.RetainedMessages {
-		return refuse(errQuota, "", "too many retained messages")
+		return overLimit(errQuota, "limits.retained.messages", set.RetainedMessages, "as many")
 	}
 	grows := int64(m.Size())
 	if old != nil {
 		grows -= int64(old.Size())
 	}
 	if grows > 0 && b.retained.Bytes()+grows > set.RetainedBytes {
-		return refuse(errQuota, "", "retained messages take too much room")
+		return limited(errQuota, "limits.retained.bytes", "no room for "+strconv.FormatInt(grows, 10)+" bytes more")
 	}
 	b.retained.Put(m)
 	return nil
@@ -106,7 +107,7 @@ func (b *Broker) replayLater(c *conn, r replay) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.list) >= b.settings().SubscriptionsPerSession {
-		return refuse(errTooManyFilters, "", "too many subscriptions wait for their retained messages to be read")
+		return limited(errTooManyFilters, "limits.subscriptions_per_client", "as many subscriptions wait for their retained messages to be read")
 	}
 	q.list = append(q.list, r)
 	if !q.running {

@@ -39,8 +39,7 @@ func (b *Broker) recheckSubscriptions(s *clientSession) int {
 			continue
 		}
 		removed++
-		b.log.Warn("subscription removed: the rules no longer allow it", "client", s.clientID, "principal", owner.String(),
-			"filter", f, "rule", d.Rule.String(), "why", d.Why)
+		b.withdrawn(owner, s.clientID, identity.Subscribe, f, d)
 		b.dropSubscription(s, f)
 	}
 	return removed

@@ -46,7 +46,7 @@ func TestAttack28_RevokedSubscription(t *testing.T) {
 		if n := r.b.RecheckSubscriptions(); n != 2 {
 			t.Errorf("%d removed, want 2", n)
 		}
-		if !r.logged("subscription removed", "client=c", "filter=a") {
+		if !r.logged("right withdrawn", "action=subscribe", "client=c", "topic=a") {
 			t.Error("not logged")
 		}
 		pub := r.connect("pub")
@@ -81,9 +81,10 @@ func TestRefusalsAreKept(t *testing.T) {
 			t.Errorf("%+v", same)
 		}
 		for i := range 2 * refusalsKept {
-			r.b.refusals.add(r.b.clock.Now(), Refusal{ClientID: string(rune('a' + i)), Topic: "t"})
+			r.b.refuse(Refusal{Layer: LayerAccess, Check: "publish", ClientID: string(rune('a' + i)), Topic: "t"})
 		}
-		if n := len(r.b.refusals.byID); n != refusalsKept || len(r.b.refusals.byClient) > refusalsKept {
+		l := &r.b.refusals[LayerAccess]
+		if n := len(l.byID); n != refusalsKept || len(l.byWho) > refusalsKept {
 			t.Errorf("%d are kept", n)
 		}
 		if _, ok := r.b.Refusal(last.ID); ok {

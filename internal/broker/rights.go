@@ -11,34 +11,6 @@ import (
 	"github.com/sealmq/sealmq/topic"
 )
 
-// denied records a refusal and returns it as an error that tells the client nothing but its class.
-func (b *Broker) denied(c *conn, a identity.Action, name string, d identity.Decision) error {
-	b.stats.denied.Add(1)
-	id, told := b.refusals.add(b.clock.Now(), Refusal{
-		ClientID: c.clientID, Principal: *c.principal, Remote: c.remote(), Listener: c.listener, Version: c.version,
-		Action: a, Topic: name, Decision: d, Generation: b.authz.Generation(),
-	})
-	if told.line {
-		b.log.Warn("denied", "id", id, "action", a.String(), "topic", name, "client", c.clientID, "principal", c.principal.String(),
-			"remote", c.remote(), "listener", c.listener, "rule", d.Rule.String(), "why", d.Why, "lines_suppressed", told.suppressed)
-	}
-	return errNotAuthorized
-}
-
-// withheld records that a message was not delivered to a session for want of rights.
-func (b *Broker) withheld(p *identity.Principal, clientID, name string, d identity.Decision) {
-	b.stats.deniedDeliveries.Add(1)
-	b.deliveries.add(b.clock.Now(), Refusal{
-		ClientID: clientID, Principal: *p, Action: identity.Receive, Topic: name, Decision: d, Generation: b.authz.Generation(),
-	})
-}
-
-// refusedPublish records a message that was allowed and yet not accepted.
-func (b *Broker) refusedPublish(c *conn, name string, err error) {
-	b.stats.refusedPublishes.Add(1)
-	b.log.Warn("publish refused", "topic", name, "client", c.clientID, "remote", c.remote(), "err", err)
-}
-
 // receivers returns which targets may receive the message, or nil when all may. Reading rights are checked at every
 // delivery, because a filter like # says nothing about the topics it meets; the answer is kept with the router's result,
 // which lives until subscriptions to the topic change, under the authorizer's generation.
@@ -139,7 +111,7 @@ func (d *delivery) wouldRefuse(res *router.Result[*clientSession], allowed []boo
 		s.mu.Unlock()
 		if full {
 			d.b.stats.queueFull.Add(1)
-			return refuse(errQuota, "", "the queue of a subscriber is full")
+			return limited(errQuota, "limits.queue.messages", "the queue of a subscriber is full")
 		}
 	}
 	return nil

@@ -83,6 +83,16 @@ type Wire interface {
 	TryWrite(b []byte) (n int, err error)
 }
 
+// Recorder keeps what an auditor wants to read. Both methods are called from connections' goroutines, sometimes under the
+// lock of a session: they must not block and must be safe for concurrent use.
+type Recorder interface {
+	// Refused is told of a refusal, and of the same one again when it happened 10, 100, 1000 … times.
+	Refused(r *Refusal)
+	// LoggedIn is told of a client that is about to be let in, before it has any effect on a session. An error refuses
+	// it with Server unavailable: who wants a record of every login has none without it.
+	LoggedIn(l *Admission) error
+}
+
 // Clock tells the time. Tests use a fake through testing/synctest, so the real one is enough for them, too.
 type Clock interface {
 	Now() time.Time

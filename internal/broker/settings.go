@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/session"
 )
 
@@ -58,6 +59,19 @@ type Settings struct {
 	KeepAliveMax     uint16        // seconds; MQTT 5 clients that ask for more, or for none, are told this [MQTT-3.2.2-21]
 	AnonymousDurable bool          // anonymous principals may keep sessions (development)
 	SysInterval      time.Duration // $SYS updates; 0: no $SYS
+
+	// Rule finds the place of the configuration that a check belongs to, for explanations. Nil: none is known. It must be
+	// safe for concurrent use.
+	Rule func(layer Layer, listener, check string) identity.Rule
+}
+
+func (s *Settings) rule(layer Layer, listener, check string) identity.Rule {
+	if s.Rule != nil {
+		if r := s.Rule(layer, listener, check); r.Name != "" {
+			return r
+		}
+	}
+	return identity.Rule{Name: check}
 }
 
 // ListenerLimits bound the connections of one listener, below the limits of all.
@@ -75,5 +89,6 @@ type Options struct {
 	Authorizer    Authorizer
 	Log           *slog.Logger
 	Clock         Clock
-	Version       string // shown in $SYS/broker/version
+	Recorder      Recorder // nil: nothing is recorded
+	Version       string   // shown in $SYS/broker/version
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"runtime/metrics"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sealmq/sealmq/mqtt"
@@ -113,6 +114,33 @@ func (b *Broker) publishSys(loads *sysLoads, elapsed time.Duration) {
 		}
 	}
 }
+
+// SysValue is a number under a topic of $SYS.
+type SysValue struct {
+	Topic string
+	Value float64
+}
+
+// Sys returns the numbers that were published last under $SYS/broker, in the order of their topics.
+func (b *Broker) Sys() []SysValue {
+	var out []SysValue
+	after := ""
+	for more := true; more; more = after != "" {
+		var page []RetainedInfo
+		page, after = b.RetainedMessages("$SYS/broker/#", after, sysPage, sysPreview)
+		for i := range page {
+			if v, err := strconv.ParseFloat(strings.TrimSuffix(string(page[i].Preview), " seconds"), 64); err == nil && page[i].PayloadBytes <= sysPreview {
+				out = append(out, SysValue{page[i].Topic, v})
+			}
+		}
+	}
+	return out
+}
+
+const (
+	sysPage    = 1000
+	sysPreview = 32 // bytes; the longest number is shorter
+)
 
 // sysMessage retains and routes one value, unless it is unchanged.
 func (b *Broker) sysMessage(w *work, name, value string) {

@@ -84,8 +84,7 @@ func (b *Broker) publishWill(w *work, s *clientSession, wl *will) {
 // CONNECT. batch removes its row.
 func (b *Broker) publishStoredWill(w *work, clientID string, principal *identity.Principal, m *message.Message, batch *store.Batch) {
 	if d := b.mayWill(principal, clientID, m.Topic(), m.Retain); !d.Allowed {
-		b.log.Warn("will not published", "client", clientID, "topic", m.Topic(), "rule", d.Rule.String(), "why", d.Why)
-		b.stats.denied.Add(1)
+		b.withdrawn(principal, clientID, identity.Will, m.Topic(), d)
 		b.store.Commit(batch, func(error) { putBatch(batch) })
 		return
 	}

@@ -212,7 +212,7 @@ func TestWillRights(t *testing.T) {
 		c = r.open()
 		c.send(connectPacket("c", withWill("will", 0)))
 		c.refused(mqtt.NotAuthorized)
-		if !r.logged("will not published", "client=c") {
+		if !r.logged("right withdrawn", "action=will", "client=c") {
 			t.Error("the refusal is not logged")
 		}
 	})

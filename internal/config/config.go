@@ -26,6 +26,7 @@ type Config struct {
 	SysInterval time.Duration // time between two publications of the $SYS topics
 	Log         Log
 	Storage     Storage
+	Ops         Ops
 
 	origins map[string]Origin // of every key and section that was set
 }
@@ -252,6 +253,24 @@ type Sync string
 
 // SyncBatch writes what is waiting as one group and syncs it once. It is the only value of storage.sync.
 const SyncBatch Sync = "batch"
+
+// Ops is what machines that watch the broker ask: metrics and health. Without Bind nothing listens.
+type Ops struct {
+	Bind           netip.AddrPort // zero: off
+	Metrics        string         // path of the metrics
+	Health         bool           // /healthz, /readyz and /startupz
+	MosquittoNames bool           // also the names that exporters for Mosquitto use
+	Token          string         // file with the bearer token for Metrics, absolute; "": none
+	TLS            OpsTLS
+}
+
+// OpsTLS is how the operations port proves who it is; without Cert it speaks plain HTTP, on loopback only.
+type OpsTLS struct {
+	Cert, Key string // PEM files, absolute
+}
+
+// Loopback reports whether only this machine can reach the port.
+func (o *Ops) Loopback() bool { return o.Bind.Addr().Unmap().IsLoopback() }
 
 // Origin is where an effective value came from. The zero value is the default.
 type Origin struct {

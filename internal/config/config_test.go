@@ -323,3 +323,18 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestOpsSection: a section, be it empty, opens the port on loopback; without one there is none.
+func TestOpsSection(t *testing.T) {
+	if c := parse(t, "version: 1\n"); c.Ops.Bind.IsValid() {
+		t.Errorf("without a section: %v", c.Ops.Bind)
+	}
+	c := parse(t, "version: 1\nops: {}\n")
+	if c.Ops.Bind != netip.MustParseAddrPort("127.0.0.1:9234") || c.Ops.Metrics != "/metrics" || !c.Ops.Health {
+		t.Errorf("an empty section: %+v", c.Ops)
+	}
+	c = parse(t, "version: 1\nops: {bind: \":1\", tls: {cert: a, key: b}, token: c, metrics: /m}\n")
+	if c.Ops.Loopback() || c.Ops.TLS.Cert != "/etc/sealmq/a" || c.Ops.Token != "/etc/sealmq/c" || c.Ops.Metrics != "/m" {
+		t.Errorf("a full section: %+v", c.Ops)
+	}
+}

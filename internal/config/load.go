@@ -85,6 +85,9 @@ func decode(name string, data []byte) (*Config, *decoder) {
 	if !has(root, "version") {
 		d.add(root.Line, root.Column, "version", "the key version is missing", "add the line: version: 1")
 	}
+	if has(root, "ops") {
+		c.openOps()
+	}
 	if d.nodes["acl"] != nil {
 		c.denyUnwritten(d)
 	}

@@ -38,6 +38,7 @@ func (c *Config) check(d *decoder) {
 	c.checkNoEffect(d)
 	c.checkAuth(d)
 	c.checkListeners(d)
+	c.checkOps(d)
 	c.checkRules(d)
 	c.ACL.Publish.check(d, "acl.publish", c.Limits.TopicLevels)
 	c.ACL.Subscribe.check(d, "acl.subscribe", c.Limits.TopicLevels)
@@ -126,7 +127,7 @@ type pointless struct{ path, because string }
 
 // pointless lists the keys that have no effect with these values.
 func (c *Config) pointless() []pointless {
-	out := c.pointlessAuth()
+	out := append(c.pointlessAuth(), c.pointlessOps()...)
 	for _, k := range []struct {
 		pointless
 		is bool

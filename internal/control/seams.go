@@ -48,14 +48,22 @@ type Refusal struct {
 	At        time.Time `json:"at"`
 	Last      time.Time `json:"last"`
 	Times     int       `json:"times"`
-	ClientID  string    `json:"client_id"`
-	Principal string    `json:"principal"`
+	Layer     string    `json:"layer"` // "transport", "protocol", "login", "access", "payload" or "limit"
+	ClientID  string    `json:"client_id,omitempty"`
+	Username  string    `json:"username,omitempty"` // what a refused login claimed
+	Principal string    `json:"principal,omitempty"`
 	Remote    string    `json:"remote,omitempty"`
 	Listener  string    `json:"listener,omitempty"`
-	Action    string    `json:"action"`
-	Topic     string    `json:"topic"`
+	Action    string    `json:"action,omitempty"`
+	Topic     string    `json:"topic,omitempty"`
+	Check     string    `json:"check"`
+	Expected  string    `json:"expected,omitempty"`
+	Found     string    `json:"found,omitempty"`
 	Rule      string    `json:"rule"`
 	Why       string    `json:"why"`
+	// ClientSees and ToAllow are empty when the texts were too long to be kept.
+	ClientSees string `json:"client_sees,omitempty"`
+	ToAllow    string `json:"to_allow,omitempty"`
 	// Changed says that the rules are not those of then: Text is the answer that they give now.
 	Changed bool   `json:"changed"`
 	Text    string `json:"text"` // the explanation, several lines

@@ -23,14 +23,21 @@ type Query struct {
 // Explanation is the answer. Texts are empty where there is nothing to say.
 type Explanation struct {
 	Allowed    bool   `json:"allowed"`
+	Layer      string `json:"layer"`
 	Question   string `json:"question"` // "user alice may publish to a/b?", as a statement of what was asked
 	Rule       string `json:"rule"`     // what decided, with file and line
 	Why        string `json:"why,omitempty"`
+	Check      string `json:"check,omitempty"`
+	Expected   string `json:"expected,omitempty"`
+	Found      string `json:"found,omitempty"`
 	Nearest    string `json:"nearest_rule,omitempty"`
 	WhyNot     string `json:"why_not,omitempty"`
 	ClientSees string `json:"client_sees,omitempty"`
 	ToAllow    string `json:"to_allow,omitempty"`
 }
+
+// AccessLayer is the Layer of a decision by access rules.
+const AccessLayer = "access"
 
 // Check says why a question cannot be asked.
 func (q *Query) Check() error {
@@ -53,12 +60,12 @@ func Explain(p *acl.Policy, q *Query) Explanation {
 	if q.Action == identity.Subscribe {
 		_, inner, err := topic.ParseSubscription(q.Topic)
 		if err != nil {
-			return Explanation{Question: q.question(), Why: err.Error()}
+			return Explanation{Layer: AccessLayer, Question: q.question(), Why: err.Error()}
 		}
 		on = string(inner)
 	}
 	t := p.Trace(&q.Principal, q.ClientID, q.Action, on)
-	e := Explanation{Allowed: t.Allowed, Question: q.question(), Rule: t.Rule.String(), Why: t.Why}
+	e := Explanation{Allowed: t.Allowed, Layer: AccessLayer, Question: q.question(), Rule: t.Rule.String(), Why: t.Why}
 	if t.Allowed {
 		return e
 	}
@@ -138,6 +145,14 @@ func (q *Query) rule(on string) string {
 	return fmt.Sprintf("- {who: %q, allow: %s, topic: %q}", s, word, strings.ReplaceAll(on, "%", "%%"))
 }
 
+// layerLine leaves out the layer that most questions are about.
+func layerLine(layer string) string {
+	if layer == AccessLayer {
+		return ""
+	}
+	return layer
+}
+
 // Text is the answer for a terminal.
 func (e *Explanation) Text() string {
 	var b strings.Builder
@@ -148,6 +163,10 @@ func (e *Explanation) Text() string {
 		fmt.Fprintf(&b, "DENIED  %s may not %s\n", subject, rest)
 	}
 	for _, line := range []struct{ name, text string }{
+		{"layer", layerLine(e.Layer)},
+		{"check", e.Check},
+		{"expected", e.Expected},
+		{"found", e.Found},
 		{"rule", e.Rule},
 		{"why", e.Why},
 		{"nearest rule", e.Nearest},

@@ -165,3 +165,11 @@ type Verdict struct {
 	Failure   Failure                   // set with Rejected
 	Cause     error                     // for the log and for explain; never sent to the client
 }
+
+// Failed is implemented by the errors of transports and authenticators that refuse a client: which check it was, what it
+// wanted and what it saw. check is one of a fixed set of words, and empty when the peer only went away. None of them holds
+// a secret; text that the peer chose is quoted and bounded.
+type Failed interface {
+	error
+	Failed() (check, expected, found string)
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/sealmq/sealmq/internal/broker"
@@ -83,8 +84,8 @@ func (o operator) Status() control.Status {
 		l := &o.n.listeners[i]
 		st.Listeners = append(st.Listeners, control.Listener{Name: l.name, Address: l.Addr().String()})
 	}
-	if err := o.n.broker.Ready(); err != nil {
-		st.Ready, st.Reason = false, err.Error()
+	if reasons := o.n.Unready(); len(reasons) > 0 {
+		st.Ready, st.Reason = false, strings.Join(reasons, "; ")
 	}
 	return st
 }

@@ -3,9 +3,11 @@ package node
 import (
 	"strings"
 
+	"github.com/sealmq/sealmq/internal/acl"
 	"github.com/sealmq/sealmq/internal/broker"
 	"github.com/sealmq/sealmq/internal/control"
 	"github.com/sealmq/sealmq/internal/explain"
+	"github.com/sealmq/sealmq/internal/identity"
 )
 
 // Refusal implements control.Decisions: what was decided then, and the explanation by the rules in force. When a text was
@@ -25,10 +27,22 @@ func (o operator) Refusal(q control.RefusalQuery) (control.Refusal, error) {
 	}
 	rules := o.n.rules.current.Load()
 	out := control.Refusal{
-		ID: r.ID, At: r.At, Last: r.Last, Times: r.Times, ClientID: r.ClientID, Principal: r.Principal.String(), Remote: r.Remote,
-		Listener: r.Listener, Action: r.Action.String(), Topic: r.Topic, Rule: r.Decision.Rule.String(), Why: r.Decision.Why,
-		Changed: r.Generation != rules.generation,
+		ID: r.ID, At: r.At, Last: r.Last, Times: r.Times, Layer: r.Layer.String(), ClientID: r.ClientID, Username: r.Username,
+		Remote: r.Remote, Listener: r.Listener, Topic: r.Topic, Check: r.Check, Expected: r.Expected, Found: r.Found,
+		Rule: r.Decision.Rule.String(), Why: r.Decision.Why,
 	}
+	if r.Action != 0 {
+		out.Action = r.Action.String()
+	}
+	if r.Principal != (identity.Principal{}) {
+		out.Principal = r.Principal.String()
+	}
+	if r.Layer != broker.LayerAccess || !asksRules(&r) {
+		e := incident(&r).Explain()
+		out.Text, out.ClientSees, out.ToAllow = e.Text(), e.ClientSees, e.ToAllow
+		return out, nil
+	}
+	out.Changed = r.Generation != rules.generation
 	var text strings.Builder
 	if out.Changed || r.Cut {
 		text.WriteString("decided then by " + out.Rule + ": " + out.Why + "\n")
@@ -42,7 +56,29 @@ func (o operator) Refusal(q control.RefusalQuery) (control.Refusal, error) {
 		}
 		e := explain.Explain(rules.policy, &explain.Query{Principal: r.Principal, ClientID: r.ClientID, Action: r.Action, Topic: r.Topic})
 		text.WriteString(e.Text())
+		out.ClientSees, out.ToAllow = e.ClientSees, e.ToAllow
 	}
 	out.Text = text.String()
 	return out, nil
+}
+
+// asksRules reports whether the rules in force can be asked the same question again.
+func asksRules(r *broker.Refusal) bool {
+	return r.Action != identity.Connect && r.Topic != ""
+}
+
+// incident is a refusal in the words of explain.
+func incident(r *broker.Refusal) *explain.Incident {
+	i := &explain.Incident{
+		Layer: r.Layer.String(), ClientID: r.ClientID, Username: r.Username, Remote: r.Remote, Listener: r.Listener,
+		Version: r.Version, Check: r.Check, Expected: r.Expected, Found: r.Found, Rule: r.Decision.Rule.String(),
+		Why: r.Decision.Why, Code: r.Code,
+	}
+	switch {
+	case r.Action == identity.Connect:
+		i.Doing = "use this client identifier"
+	case r.Action != 0:
+		i.Doing = acl.Verb(r.Action) + " " + r.Topic
+	}
+	return i
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sealmq/sealmq/internal/authn"
@@ -18,6 +19,7 @@ import (
 	"github.com/sealmq/sealmq/internal/config"
 	"github.com/sealmq/sealmq/internal/control"
 	"github.com/sealmq/sealmq/internal/identity"
+	"github.com/sealmq/sealmq/internal/ops"
 	"github.com/sealmq/sealmq/internal/store/memstore"
 	"github.com/sealmq/sealmq/internal/store/pebblestore"
 	"github.com/sealmq/sealmq/internal/transport"
@@ -31,9 +33,18 @@ type Node struct {
 	rules     rules
 	login     *authn.Login
 	secret    []byte // of the login
+	used      usedCredentials
 	serving   sync.WaitGroup
 	failed    chan error
 	store     engine
+	version   string
+
+	started        atomic.Bool
+	down           atomic.Pointer[string]         // why a listener stopped by itself; nil while all run
+	findings       atomic.Pointer[map[string]int] // of the doctor; nil when it was not asked
+	metered        *meteredLogin
+	ops            *ops.Server // nil without
+	mosquittoNames bool
 
 	control     *control.Server
 	controlDir  string
@@ -46,8 +57,16 @@ type listener struct {
 }
 
 // Start opens the store and the listeners of the plan and begins to serve. When it fails, nothing is left open.
-func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version string) (*Node, error) {
-	n := &Node{log: log, failed: make(chan error, 1)}
+func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version string) (_ *Node, err error) {
+	n := &Node{log: log, failed: make(chan error, 1), version: version}
+	if err := n.openOps(ctx, &plan.Config.Ops); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.used.close(), n.closeOps())
+		}
+	}()
 	rules, err := n.rules.prepare(plan.Config)
 	if err != nil {
 		return nil, err
@@ -56,16 +75,16 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	if n.secret, err = loginSecret(plan.Config); err != nil {
 		return nil, err
 	}
-	if n.login, err = authn.New(loginOptions(plan.Config, n.secret, log)); err != nil {
-		return nil, err
-	}
 	store, err := n.openStore(plan.Config)
 	if err != nil {
 		return nil, err
 	}
 	n.store = store
+	if err := n.openLogin(plan.Config); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	n.broker = broker.New(broker.Options{
-		Settings: settings(plan), Store: store, Reader: store, Authenticator: n.login,
+		Settings: settings(plan), Store: store, Reader: store, Authenticator: n.metered,
 		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version,
 	})
 	socket, err := n.openControl(plan, version)
@@ -92,11 +111,27 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 			}
 		})
 	}
+	n.started.Store(true)
 	return n, nil
+}
+
+// openLogin makes the authenticator, after the store: its lock has told whether another broker uses the data folder.
+func (n *Node) openLogin(c *config.Config) error {
+	marks, err := n.used.open(c)
+	if err != nil {
+		return err
+	}
+	if n.login, err = authn.New(loginOptions(c, n.secret, marks, n.log)); err != nil {
+		return err
+	}
+	n.metered = meter(n.login)
+	return nil
 }
 
 // fail tells whoever watches Failed, unless somebody has already.
 func (n *Node) fail(err error) {
+	why := err.Error()
+	n.down.CompareAndSwap(nil, &why)
 	select {
 	case n.failed <- err:
 	default:
@@ -188,7 +223,11 @@ func (n *Node) Reload(plan *config.Plan) error {
 	if err != nil {
 		return err
 	}
-	login, err := n.login.Prepare(loginOptions(plan.Config, n.secret, n.log))
+	marks, err := n.used.open(plan.Config)
+	if err != nil {
+		return err
+	}
+	login, err := n.login.Prepare(loginOptions(plan.Config, n.secret, marks, n.log))
 	if err != nil {
 		return err
 	}
@@ -227,9 +266,9 @@ func (n *Node) entitled(ev *identity.Evidence) error {
 
 // Stop ends the broker in order: no new connections, clients are told, what was acknowledged is in the store.
 func (n *Node) Stop(ctx context.Context) error {
-	err := errors.Join(n.control.Close(), n.removeControlTemp(), n.broker.Shutdown(ctx))
+	err := errors.Join(n.control.Close(), n.removeControlTemp(), n.broker.Shutdown(ctx), n.closeOps())
 	n.serving.Wait()
-	return errors.Join(err, n.store.Close())
+	return errors.Join(err, n.used.close(), n.store.Close())
 }
 
 type systemClock struct{}

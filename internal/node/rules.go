@@ -12,6 +12,7 @@ import (
 // rules is the broker's authorizer, replaced as a whole at a reload.
 type rules struct {
 	current atomic.Pointer[ruleSet]
+	counts  decisionCounts
 }
 
 type ruleSet struct {
@@ -36,7 +37,9 @@ func (r *rules) prepare(c *config.Config) (commit func(), err error) {
 
 // Authorize implements broker.Authorizer.
 func (r *rules) Authorize(p *identity.Principal, clientID string, a identity.Action, name string) identity.Decision {
-	return r.current.Load().policy.Authorize(p, clientID, a, name)
+	d := r.current.Load().policy.Authorize(p, clientID, a, name)
+	r.counts.add(a, d.Allowed)
+	return d
 }
 
 // Generation implements broker.Authorizer.

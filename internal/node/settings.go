@@ -67,6 +67,7 @@ func settings(plan *config.Plan) broker.Settings {
 		KeepAliveMax:     seconds16(l.KeepAliveMax),
 		AnonymousDurable: plan.Dev,
 		SysInterval:      plan.Config.SysInterval,
+		Rule:             newPlaces(plan.Config).rule,
 	}
 }
 

@@ -79,6 +79,18 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Failed implements identity.Failed. A peer that left before it said anything was refused by nobody.
+func (e *Error) Failed() (check, expected, found string) {
+	if e.Check == CheckTransport && e.Found != stoppedAfterHello {
+		return "", "", ""
+	}
+	found = e.Found
+	if e.Err != nil && found == "" {
+		found = e.Err.Error()
+	}
+	return string(e.Check), e.Expected, found
+}
+
 // Is reports whether target is the Check of e.
 func (e *Error) Is(target error) bool {
 	c, ok := target.(Check)
@@ -176,12 +188,14 @@ func (o *offer) offered() string {
 	return "an offer of " + strings.Join(names, ", ")
 }
 
+const stoppedAfterHello = "a client that stopped after its ClientHello"
+
 func (o *offer) progress() string {
 	switch {
 	case o == nil:
 		return ""
 	case o.seen:
-		return "a client that stopped after its ClientHello"
+		return stoppedAfterHello
 	default:
 		return "a client that sent no complete ClientHello"
 	}

@@ -6,6 +6,7 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -177,6 +178,14 @@ func (l *Listener) Entitled(ev *identity.Evidence) error {
 		return nil
 	}
 	return l.current.Load().entitled(ev.TLS, time.Now())
+}
+
+// Certificate is the one that new connections are shown, nil without.
+func (l *Listener) Certificate() *x509.Certificate {
+	if c := l.current.Load().server; c != nil && len(c.Certificates) > 0 {
+		return c.Certificates[0].Leaf
+	}
+	return nil
 }
 
 // Close stops accepting. Connections that were accepted stay open.

@@ -79,26 +79,44 @@ func (c *socket) ReadEach(f func(b []byte) bool) error {
 
 // TryWrite writes what the kernel takes without waiting. n < len(b) with a nil error means that the rest would block.
 func (c *socket) TryWrite(b []byte) (n int, err error) {
-	rawErr := c.raw.Write(func(fd uintptr) (done bool) {
-		for n < len(b) {
-			m, werr := syscall.Write(int(fd), b[n:])
-			if m > 0 {
-				n += m
-			}
-			switch {
-			case werr == nil:
-			case errors.Is(werr, syscall.EINTR):
-			case errors.Is(werr, syscall.EAGAIN):
-				return true
-			default:
-				err = werr
-				return true
-			}
-		}
-		return true
-	})
-	if err == nil {
-		err = rawErr
+	w := attempts.Get().(*attempt)
+	w.rest = b
+	err = c.raw.Write(w.run)
+	if w.err != nil {
+		err = w.err
 	}
+	n = len(b) - len(w.rest)
+	w.rest, w.err = nil, nil
+	attempts.Put(w)
 	return n, err
+}
+
+// attempt is one TryWrite. It is used again, and with it the function that RawConn wants.
+type attempt struct {
+	rest []byte
+	err  error
+	run  func(fd uintptr) (done bool)
+}
+
+var attempts = sync.Pool{New: func() any {
+	w := new(attempt)
+	w.run = w.write
+	return w
+}}
+
+// write writes until all is written or the kernel takes no more. It is never not done: that would wait.
+func (w *attempt) write(fd uintptr) (done bool) {
+	for len(w.rest) > 0 {
+		n, err := syscall.Write(int(fd), w.rest)
+		w.rest = w.rest[max(n, 0):]
+		switch err {
+		case nil, syscall.EINTR:
+		case syscall.EAGAIN:
+			return true
+		default:
+			w.err = err
+			return true
+		}
+	}
+	return true
 }
