@@ -97,7 +97,9 @@ func checksumOf(form protect.ChecksumForm, payload []byte) (rest []byte, head in
 // elsewhere is the level that leads to another topic.
 const elsewhere = "/elsewhere"
 
-func otherTopic(_ *route, topic string, payload []byte) (string, []byte) { return topic + elsewhere, payload }
+func otherTopic(_ *route, topic string, payload []byte) (string, []byte) {
+	return topic + elsewhere, payload
+}
 
 // otherSender puts the member's name into the publisher's message, or, where names are out of sight or none, sends another
 // message in its place: everybody can make one with what is public.

@@ -95,7 +95,9 @@ type reader struct {
 }
 
 // Seal implements client.Protector: a reader does not publish.
-func (*reader) Seal(client.Kind, *client.Message) error { return errors.New("a reader does not publish") }
+func (*reader) Seal(client.Kind, *client.Message) error {
+	return errors.New("a reader does not publish")
+}
 
 // Open implements client.Protector.
 func (r *reader) Open(m *client.Message) error {

@@ -17,7 +17,9 @@ func (t Table) Exceptions(mechanism, attack string) []Row {
 }
 
 // General returns the row for all circumstances.
-func (t Table) General(mechanism, attack string) Row { return t.For(mechanism, attack, &Circumstances{}) }
+func (t Table) General(mechanism, attack string) Row {
+	return t.For(mechanism, attack, &Circumstances{})
+}
 
 // Markdown is the table for people: one line for each mechanism, one column for each attack. The numbers behind some cells
 // are those of the notes below it.

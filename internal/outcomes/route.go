@@ -319,4 +319,6 @@ func (r *route) refusesWill(ctx context.Context) error {
 }
 
 // text is what the publisher says in a trial: a reading that occurs nowhere else.
-func (r *route) text(i int) string { return "reading " + r.name + "." + strconv.Itoa(i) + " is 21.5 degrees" }
+func (r *route) text(i int) string {
+	return "reading " + r.name + "." + strconv.Itoa(i) + " is 21.5 degrees"
+}
