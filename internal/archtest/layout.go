@@ -57,6 +57,7 @@ var layout = []Package{
 	{Dir: "mqtt", Layer: Vocabulary},
 	{Dir: "topic", Layer: Vocabulary},
 	{Dir: "internal/cbor", Layer: Vocabulary},
+	{Dir: "vectors", Layer: Vocabulary},
 	{Dir: "cose", Layer: Vocabulary, May: []string{"internal/cbor"}},
 	{
 		Dir: "internal/privfile", Layer: Vocabulary,
@@ -120,6 +121,10 @@ var layout = []Package{
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "mqtt", "protect", "psktls", "topic",
 		},
 		Tests: []string{"client"},
+	},
+	{
+		Dir: "internal/outcomes", Layer: Wiring,
+		May: []string{"client", "cose", "internal/config", "internal/node", "internal/protecting", "keyring", "mqtt", "protect", "vectors"},
 	},
 	{
 		Dir: "cmd/sealmq", Layer: Wiring,
