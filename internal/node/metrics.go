@@ -145,15 +145,15 @@ func (n *Node) writeConnections(m *observe.Metrics, s *broker.Snapshot) {
 }
 
 func (n *Node) writeAudit(m *observe.Metrics) {
-	if n.record == nil {
-		return
-	}
-	failed := 0.0
-	if n.record.log.Failed() != nil {
-		failed = 1
+	failed, lost := 0.0, 0.0
+	if n.record != nil {
+		lost = float64(n.record.log.Lost())
+		if n.record.log.Failed() != nil {
+			failed = 1
+		}
 	}
 	m.Single("sealmq_audit_failed", observe.Gauge, "Whether the audit file cannot be written at present.", failed)
-	m.Single("sealmq_audit_lost_total", observe.Counter, "Audit entries that could not be written.", float64(n.record.log.Lost()))
+	m.Single("sealmq_audit_lost_total", observe.Counter, "Audit entries that could not be written.", lost)
 	m.Single("sealmq_refusal_lines_suppressed_total", observe.Counter, "Refusals that got no line in the log, because they repeated another one or were too many.", float64(n.broker.SuppressedLines()))
 }
 

@@ -41,6 +41,7 @@ type Node struct {
 	serving   sync.WaitGroup
 	failed    chan error
 	store     engine
+	watch     watch // of whoever calls Reload and Poll
 	version   string
 
 	started        atomic.Bool
@@ -63,6 +64,7 @@ type listener struct {
 // Start opens the store and the listeners of the plan and begins to serve. When it fails, nothing is left open.
 func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version string) (_ *Node, err error) {
 	n := &Node{log: log, failed: make(chan error, 1), version: version}
+	n.watch.begin(plan.Config.Files())
 	if err := n.openOps(ctx, &plan.Config.Ops); err != nil {
 		return nil, err
 	}
@@ -225,6 +227,8 @@ func (n *Node) Failed() <-chan error { return n.failed }
 // Reload applies a new plan whose restart-only keys are unchanged, and reads the files of the login and of all listeners
 // again. All of it is checked first: after an error nothing has changed. When it returns, connections whose certificate
 // or key is no longer good are ended, and subscriptions that the new rules do not allow are gone.
+//
+// Reload and Poll are called by one goroutine at a time.
 func (n *Node) Reload(plan *config.Plan) error {
 	changes := config.Diff(n.config.Load(), plan.Config)
 	err := n.reload(plan)
@@ -236,6 +240,8 @@ func (n *Node) Reload(plan *config.Plan) error {
 }
 
 func (n *Node) reload(plan *config.Plan) error {
+	var seen watch
+	seen.begin(plan.Config.Files())
 	rules, err := n.rules.prepare(plan.Config)
 	if err != nil {
 		return err
@@ -259,6 +265,7 @@ func (n *Node) reload(plan *config.Plan) error {
 	for _, commit := range commits {
 		commit()
 	}
+	n.watch = seen
 	n.broker.Reload(settings(plan))
 	n.answerBy(plan.Config)
 	if ended := n.broker.Recheck(n.entitled); ended > 0 {
@@ -272,8 +279,13 @@ func (n *Node) reload(plan *config.Plan) error {
 
 var errNoListener = errors.New("the connection's listener is gone")
 
-// entitled asks a connection's listener whether it would still let it in.
-func (n *Node) entitled(ev *identity.Evidence) error {
+// entitled asks a connection's listener and, once it has logged in, the login whether they would still let it in.
+func (n *Node) entitled(ev *identity.Evidence, p *identity.Principal) error {
+	if p != nil {
+		if err := n.login.Entitled(*p); err != nil {
+			return err
+		}
+	}
 	for i := range n.listeners {
 		if n.listeners[i].name == ev.Listener {
 			return n.listeners[i].Entitled(ev)
