@@ -34,6 +34,8 @@ type conn struct {
 	clientID    string
 	assigned    bool // the server chose clientID
 	principal   *identity.Principal
+	who         atomic.Pointer[identity.Principal] // the same, for Recheck
+	rechecked   uint64                             // generation of Recheck when the login began
 	session     *clientSession
 	method      string // Authentication Method
 	keepAlive   time.Duration
@@ -187,7 +189,7 @@ func (c *conn) prove() error {
 	}
 	c.evidence.Listener = c.listener
 	c.proved.Store(true)
-	return c.b.recheck.since(before, &c.evidence)
+	return c.b.recheck.since(before, &c.evidence, nil)
 }
 
 // recoverPanic ends the connection whose goroutine panicked, and nothing else.

@@ -15,6 +15,7 @@ import (
 func (c *Config) complete() {
 	c.completeAuth()
 	c.completeProtection()
+	c.completeAudit()
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		if l.MaxClients == 0 {
@@ -129,7 +130,7 @@ type pointless struct{ path, because string }
 
 // pointless lists the keys that have no effect with these values.
 func (c *Config) pointless() []pointless {
-	out := slices.Concat(c.pointlessAuth(), c.pointlessProtection(), c.pointlessOps())
+	out := slices.Concat(c.pointlessAuth(), c.pointlessProtection(), c.pointlessOps(), c.pointlessAudit())
 	for _, k := range []struct {
 		pointless
 		is bool
