@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sealmq/sealmq/internal/identity"
+	"github.com/sealmq/sealmq/internal/message"
 	"github.com/sealmq/sealmq/mqtt"
 )
 
@@ -30,7 +31,10 @@ type conn struct {
 
 	// From CONNECT.
 	clientID    string
+	assigned    bool // the server chose clientID
 	principal   *identity.Principal
+	who         atomic.Pointer[identity.Principal] // the same, for Recheck
+	rechecked   uint64                             // generation of Recheck when the login began
 	session     *clientSession
 	enhanced    *enhanced // nil without Authentication Method
 	keepAlive   time.Duration
@@ -47,6 +51,9 @@ type conn struct {
 
 	aliasIn  map[uint16]string
 	aliasOut aliasTable // under out's lock
+
+	arrival     message.Arrival // the PUBLISH that the payload policy is asked about
+	badPayloads int             // refused one after the other
 
 	partial []byte      // start of a packet whose end has not arrived
 	rate    rateLimiter // of PUBLISH
@@ -202,7 +209,7 @@ func (c *conn) prove() error {
 	}
 	c.evidence.Listener = c.listener
 	c.proved.Store(true)
-	return c.b.recheck.since(before, &c.evidence)
+	return c.b.recheck.since(before, &c.evidence, nil)
 }
 
 // recoverPanic ends the connection whose goroutine panicked, and nothing else.

@@ -22,10 +22,13 @@ type Config struct {
 	Listeners   []Listener // at least one, names unique
 	Auth        Auth
 	ACL         ACL
+	Keys        Keyring
+	Protection  Protection
 	Limits      Limits
 	SysInterval time.Duration // time between two publications of the $SYS topics
 	Log         Log
 	Storage     Storage
+	Audit       Audit
 	Ops         Ops
 
 	origins map[string]Origin // of every key and section that was set
