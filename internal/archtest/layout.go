@@ -110,6 +110,7 @@ var layout = []Package{
 	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "mqtt", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, May: []string{"internal/privfile"}},
+	{Dir: "internal/setup", Layer: Adapter, May: []string{"internal/authn", "internal/ca", "internal/config", "internal/privfile", "internal/transport", "psktls"}},
 	{Dir: "internal/mosquittoconf", Layer: Adapter},
 	{Dir: "internal/ops", Layer: Adapter, May: []string{"internal/observe", "internal/privfile"}},
 	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/identity", "topic"}},
@@ -130,7 +131,7 @@ var layout = []Package{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
 			brokerDir, "client", "cose", "internal/acl", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/explain",
-			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/protecting", "internal/store",
+			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/protecting", "internal/setup", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},
 	},
