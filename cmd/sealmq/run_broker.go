@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/audit"
 	"github.com/sealmq/sealmq/internal/config"
 	"github.com/sealmq/sealmq/internal/control"
 	"github.com/sealmq/sealmq/internal/node"
@@ -101,6 +102,7 @@ func reload(n *node.Node, plan *config.Plan, log *slog.Logger, level *slog.Level
 	next, changes, err := plan.Reload()
 	if err != nil {
 		log.Error("reload refused, nothing changed", "err", err)
+		n.ReloadRefused(err)
 		return plan
 	}
 	if err := n.Reload(next); err != nil {
@@ -122,6 +124,11 @@ func startError(err error) error {
 		return &failure{exitFailed, fmt.Sprintf("cannot listen on %v", busy.Address), busy.Why(), busy.Hint(), err}
 	}
 	f := &failure{exitFailed, "cannot start the broker", err.Error(), "", err}
+	var altered *audit.Bad
+	if errors.As(err, &altered) {
+		f.hint = node.AuditHint
+		return f
+	}
 	var (
 		damaged *store.CorruptError
 		used    *store.InUseError

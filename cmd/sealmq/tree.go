@@ -27,6 +27,7 @@ type tree struct {
 	Admin   adminCommand      `cmd:"" help:"Look into a running broker and change what it holds."`
 	ACL     aclCommand        `cmd:"" name:"acl" help:"Test and check access rules."`
 	Explain explainCommand    `cmd:"" help:"Say why something is allowed or denied."`
+	Audit   auditCommand      `cmd:"" help:"Read and check the record of logins, refusals and administration."`
 	Backup  backupCommand     `cmd:"" help:"Copy the state of a running broker."`
 	Restore restoreCommand    `cmd:"" help:"Make a data folder out of a backup."`
 	Passwd  passwdCommand     `cmd:"" help:"Manage the account files of the broker."`
