@@ -64,6 +64,8 @@ func TestScripts(t *testing.T) {
 			"hold":   scriptHold,
 			"broker": scriptBroker,
 			"node":   scriptNode,
+			"edit":   scriptEdit,
+			"cut":    scriptCut,
 		},
 	})
 }
@@ -85,6 +87,29 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+// scriptEdit is the script command edit: the first OLD in FILE, which must be there, becomes NEW.
+func scriptEdit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: edit FILE OLD NEW")
+	}
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, args[1]) {
+		ts.Fatalf("%s has no %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(text, args[1], args[2], 1)), 0o600))
+}
+
+// scriptCut is the script command cut: FILE keeps its first LINES.
+func scriptCut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cut FILE LINES")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	lines := strings.SplitAfterN(ts.ReadFile(args[0]), "\n", n+1)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(lines[:n], "")), 0o600))
 }
 
 func scriptHold(ts *testscript.TestScript, neg bool, args []string) {
@@ -226,15 +251,16 @@ func startUp(tb testing.TB) time.Duration {
 }
 
 // TestStartUpTime: the best of five starts takes less than 50 ms of processor time, which unlike the clock on the wall
-// does not depend on what else the machine does.
+// does not depend on what else the machine does. The race detector multiplies it.
 func TestStartUpTime(t *testing.T) {
+	budget := 50 * time.Millisecond * slowdown
 	best := startUp(t)
 	for range 4 {
 		best = min(best, startUp(t))
 	}
 	t.Logf("best of five: %v", best)
-	if best >= 50*time.Millisecond {
-		t.Errorf("start-up takes %v of processor time", best)
+	if best >= budget {
+		t.Errorf("start-up takes %v of processor time, the budget is %v", best, budget)
 	}
 }
 

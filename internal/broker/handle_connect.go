@@ -36,6 +36,7 @@ func (c *conn) handleConnect(w *work, h mqtt.Header, body []byte) error {
 	}
 	ctx, cancel := context.WithTimeout(c.b.ctx, c.b.settings().ConnectTimeout)
 	defer cancel()
+	c.rechecked = c.b.recheck.generation()
 	verdict := c.b.authn.Authenticate(ctx, &c.evidence, credentialsOf(p))
 	if verdict.Outcome == identity.Continued {
 		if c.version < mqtt.V5 || !p.Properties.Has(mqtt.PropAuthMethod) {
@@ -82,12 +83,14 @@ func (c *conn) checkConnect(p *mqtt.Connect) error {
 	return nil
 }
 
+// credentialsOf copies what may end up in a Principal, a count of failures or a log: the packet's texts lie in a read
+// buffer that other connections use next. Secrets are not copied.
 func credentialsOf(p *mqtt.Connect) *identity.Credentials {
 	return &identity.Credentials{
-		ClientID: p.ClientID, Level: byte(p.ProtocolVersion),
-		HasUsername: p.HasUsername, Username: p.Username,
+		ClientID: cloneString(p.ClientID), Level: byte(p.ProtocolVersion),
+		HasUsername: p.HasUsername, Username: cloneString(p.Username),
 		HasPassword: p.HasPassword, Password: p.Password,
-		Method: p.Properties.AuthMethod, Data: p.Properties.AuthData,
+		Method: cloneString(p.Properties.AuthMethod), Data: p.Properties.AuthData,
 		Prefix: p.CredentialPrefix,
 	}
 }
@@ -117,6 +120,10 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 	b, set := c.b, c.b.settings()
 	principal := v.Principal
 	c.principal = &principal
+	c.who.Store(&principal)
+	if err := b.recheck.since(c.rechecked, &c.evidence, &principal); err != nil {
+		return err // the files of the login changed while it was under way
+	}
 	assigned := p.ClientID == ""
 	if assigned {
 		c.clientID = newClientID() // [MQTT-3.1.3-6] [MQTT-3.1.3-7]

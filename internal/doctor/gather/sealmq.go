@@ -1,13 +1,16 @@
 package gather
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/sealmq/sealmq/internal/acl"
+	"github.com/sealmq/sealmq/internal/audit"
 	"github.com/sealmq/sealmq/internal/config"
 	"github.com/sealmq/sealmq/internal/doctor"
 	"github.com/sealmq/sealmq/topic"
@@ -20,6 +23,7 @@ func SealMQ(path string) (*doctor.Model, error) {
 		return nil, err
 	}
 	m := FromConfig(path, c)
+	m.Audit = auditFile(c)
 	m.Files = append(m.Files, file(doctor.TrustedFile, "the configuration", path, doctor.Place{File: path}))
 	if invalid != nil {
 		m.Problems = append(m.Problems, problems(invalid)...)
@@ -106,6 +110,8 @@ func (g *gatherer) login() {
 		g.file(doctor.SecretFile, "auth.scram.file", a.SCRAM.File)
 		g.m.Accounts = append(g.m.Accounts, accounts(a.SCRAM.File)...)
 	}
+	g.file(doctor.SecretFolder, "auth.credential.keyring", a.Credential.Keyring)
+	g.file(doctor.SecretFile, "auth.credential.passphrase_file", a.Credential.Passphrase)
 	g.file(doctor.TrustedFile, "auth.jwt.keys", a.JWT.Keys)
 	g.file(doctor.TrustedFile, "auth.jwt.keys_ca", a.JWT.KeysCA)
 	if a.HasLogin() {
@@ -219,6 +225,30 @@ func (g *gatherer) state() {
 	if s.Engine == config.EngineDisk {
 		g.file(doctor.SecretFolder, "node.data_dir", g.c.Node.DataDir)
 	}
+}
+
+// auditFile follows the chain of the audit file, if there is one already.
+func auditFile(c *config.Config) *doctor.Audit {
+	if !c.Audit.On() {
+		return nil
+	}
+	if _, err := os.Stat(c.Audit.File); err != nil {
+		return nil
+	}
+	a := &doctor.Audit{Path: c.Audit.File, Place: doctor.Place{File: c.Audit.File}}
+	key, err := audit.ReadKey(audit.KeyFile(c.Audit.File))
+	if err != nil {
+		a.Broken = "its public key cannot be read: " + reason(err)
+		return a
+	}
+	var bad *audit.Bad
+	switch _, err := audit.Verify(c.Audit.File, key); {
+	case errors.As(err, &bad):
+		a.Place, a.Broken = doctor.Place{File: bad.File, Line: bad.Line}, bad.What
+	case err != nil:
+		a.Broken = reason(err)
+	}
+	return a
 }
 
 func (g *gatherer) ops() {
