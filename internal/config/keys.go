@@ -17,14 +17,14 @@ const (
 )
 
 // topKeys describes every key outside lists, in the order of the reference.
-var topKeys = slices.Concat(nodeKeys, authKeys, aclKeys, connectionLimits, messageLimits, sessionLimits, serviceKeys, auditKeys, opsKeys)
+var topKeys = slices.Concat(nodeKeys, authKeys, aclKeys, protectionKeys, connectionLimits, messageLimits, sessionLimits, serviceKeys, auditKeys, opsKeys)
 
 var nodeKeys = []field[Config]{
 	bounded(counts, "version", func(c *Config) *int { return &c.Version }, 1, 1, 1,
 		"Version of the file format.", restart, required),
 	name("node.name", func(c *Config) *string { return &c.Node.Name }, "sealmq",
 		"Name of this broker in logs, metrics and the console.", restart),
-	path("node.data_dir", func(c *Config) *string { return &c.Node.DataDir }, "sealmq-data",
+	path("node.data_dir", func(c *Config) *string { return &c.Node.DataDir }, Folder,
 		"Folder for durable state; it is created with access for the owner only.", restart),
 }
 

@@ -14,6 +14,7 @@ import (
 // complete gives listener values that are not set the values they inherit.
 func (c *Config) complete() {
 	c.completeAuth()
+	c.completeProtection()
 	c.completeAudit()
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
@@ -42,6 +43,7 @@ func (c *Config) check(d *decoder) {
 	c.checkOps(d)
 	c.checkRules(d)
 	c.checkMosquitto(d)
+	c.checkProtection(d)
 	c.ACL.Publish.check(d, "acl.publish", c.Limits.TopicLevels)
 	c.ACL.Subscribe.check(d, "acl.subscribe", c.Limits.TopicLevels)
 }
@@ -129,7 +131,7 @@ type pointless struct{ path, because string }
 
 // pointless lists the keys that have no effect with these values.
 func (c *Config) pointless() []pointless {
-	out := slices.Concat(c.pointlessAuth(), c.pointlessOps(), c.pointlessAudit())
+	out := slices.Concat(c.pointlessAuth(), c.pointlessProtection(), c.pointlessOps(), c.pointlessAudit())
 	for _, k := range []struct {
 		pointless
 		is bool
