@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/audit"
 	"github.com/sealmq/sealmq/internal/config"
 	"github.com/sealmq/sealmq/internal/control"
 	"github.com/sealmq/sealmq/internal/node"
@@ -22,7 +23,7 @@ import (
 const stopTimeout = 10 * time.Second
 
 // runBroker starts a node, says what to type next, and keeps it running until ctx is done. SIGHUP reads the
-// configuration again.
+// configuration and its files again; changes of the files alone are noticed without it.
 func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger, level *slog.LevelVar) error {
 	n, err := node.Start(ctx, plan, log, readBuild(false).Version)
 	if err != nil {
@@ -37,6 +38,8 @@ func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger
 	hangup := make(chan os.Signal, 1)
 	notifyReload(hangup)
 	defer signal.Stop(hangup)
+	look := time.NewTicker(node.WatchInterval)
+	defer look.Stop()
 	var failed error
 	for done := false; !done; {
 		select {
@@ -47,6 +50,8 @@ func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger
 		case <-watchdog:
 			n.Broker().Snapshot() // takes the locks of the broker: one that hangs is given up
 			manager.Alive()
+		case now := <-look.C:
+			n.Poll(plan, now)
 		case failed = <-n.Failed():
 			done = true
 		case <-ctx.Done():
@@ -93,6 +98,7 @@ func reload(n *node.Node, plan *config.Plan, log *slog.Logger, level *slog.Level
 	next, changes, err := plan.Reload()
 	if err != nil {
 		log.Error("reload refused, nothing changed", "err", err)
+		n.ReloadRefused(err)
 		return plan
 	}
 	if err := n.Reload(next); err != nil {
@@ -114,6 +120,11 @@ func startError(err error) error {
 		return &failure{exitFailed, fmt.Sprintf("cannot listen on %v", busy.Address), busy.Why(), busy.Hint(), err}
 	}
 	f := &failure{exitFailed, "cannot start the broker", err.Error(), "", err}
+	var altered *audit.Bad
+	if errors.As(err, &altered) {
+		f.hint = node.AuditHint
+		return f
+	}
 	var (
 		damaged *store.CorruptError
 		used    *store.InUseError

@@ -26,9 +26,11 @@ type tree struct {
 	Admin   adminCommand      `cmd:"" help:"Look into a running broker and change what it holds."`
 	ACL     aclCommand        `cmd:"" name:"acl" help:"Test and check access rules."`
 	Explain explainCommand    `cmd:"" help:"Say why something is allowed or denied."`
+	Audit   auditCommand      `cmd:"" help:"Read and check the record of logins, refusals and administration."`
 	Backup  backupCommand     `cmd:"" help:"Copy the state of a running broker."`
 	Restore restoreCommand    `cmd:"" help:"Make a data folder out of a backup."`
 	Passwd  passwdCommand     `cmd:"" help:"Manage the account files of the broker."`
+	CA      caCommand         `cmd:"" name:"ca" help:"Make, renew, revoke, inspect and trust certificates."`
 	Keys    keysCommand       `cmd:"" help:"Make, list, change and exchange keys."`
 	Inspect inspectCommand    `cmd:"" help:"Take a protected payload apart, with or without keys."`
 	Cred    credentialCommand `cmd:"" name:"credential" help:"Print a CONNECT credential for another client."`

@@ -111,6 +111,9 @@ func reasonRow(err error) *reason {
 	return nil
 }
 
+// LoginCode is what an MQTT 5 client is told about a class of failed login.
+func LoginCode(f identity.Failure) mqtt.ReasonCode { return reasonOf(failureError(f)) }
+
 // failureError is the broker's error for a class of failed login.
 func failureError(f identity.Failure) error {
 	switch f {

@@ -26,6 +26,7 @@ type Config struct {
 	SysInterval time.Duration // time between two publications of the $SYS topics
 	Log         Log
 	Storage     Storage
+	Audit       Audit
 	Ops         Ops
 
 	origins map[string]Origin // of every key and section that was set

@@ -75,7 +75,7 @@ func TestParseSample(t *testing.T) {
 	l.Clients, l.Packet, l.ConnectTimeout = 10, 512*KiB, 90*time.Second
 	l.PublishRate.PerClient, l.PublishBytes.PerClient = 1.5, ByteRate(MiB)
 	l.MessageExpiryMax, l.Queue.OnFull, l.Queue.QoS0Offline = 7*day, RefusePublish, true
-	want.Storage.Engine = EngineMemory
+	want.Storage.Engine, want.Audit.File = EngineMemory, ""
 	if diff := cmp.Diff(want, c, cmp.FilterPath(isOrigins, cmp.Ignore()), cmp.Comparer(sameAddr)); diff != "" {
 		t.Error(diff)
 	}
@@ -120,7 +120,7 @@ func TestACLDefaults(t *testing.T) {
 func TestDefaultIsValid(t *testing.T) {
 	c := parse(t, "version: 1\n")
 	want := Default()
-	want.Node.DataDir = "/etc/sealmq/sealmq-data"
+	want.Node.DataDir, want.Audit.File = "/etc/sealmq/sealmq-data", "/etc/sealmq/sealmq-data/audit/audit.jsonl"
 	if diff := cmp.Diff(want, c, cmp.FilterPath(isOrigins, cmp.Ignore()), cmp.Comparer(sameAddr)); diff != "" {
 		t.Error(diff)
 	}

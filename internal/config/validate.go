@@ -14,6 +14,7 @@ import (
 // complete gives listener values that are not set the values they inherit.
 func (c *Config) complete() {
 	c.completeAuth()
+	c.completeAudit()
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		if l.MaxClients == 0 {
@@ -127,7 +128,7 @@ type pointless struct{ path, because string }
 
 // pointless lists the keys that have no effect with these values.
 func (c *Config) pointless() []pointless {
-	out := append(c.pointlessAuth(), c.pointlessOps()...)
+	out := slices.Concat(c.pointlessAuth(), c.pointlessOps(), c.pointlessAudit())
 	for _, k := range []struct {
 		pointless
 		is bool

@@ -36,6 +36,36 @@ type Explanation struct {
 	ToAllow    string `json:"to_allow,omitempty"`
 }
 
+// Answer is what a dry run says: about the access, and about the login before it when a listener was named. It is allowed
+// when both are.
+type Answer struct {
+	Explanation
+	Login *Explanation `json:"login,omitempty"`
+}
+
+// Text is the answer for a terminal.
+func (a *Answer) Text() string {
+	if a.Login == nil {
+		return a.Explanation.Text()
+	}
+	return a.Login.Text() + a.Explanation.Text()
+}
+
+// Granted reports whether everything that was asked about is allowed.
+func (a *Answer) Granted() bool { return a.Allowed && (a.Login == nil || a.Login.Allowed) }
+
+// Ask answers a question as a packet would be: a retained message is a PUBLISH, too.
+func Ask(p *acl.Policy, q *Query) Explanation {
+	if q.Action == identity.Retain {
+		also := *q
+		also.Action = identity.Publish
+		if e := Explain(p, &also); !e.Allowed {
+			return e
+		}
+	}
+	return Explain(p, q)
+}
+
 // AccessLayer is the Layer of a decision by access rules.
 const AccessLayer = "access"
 

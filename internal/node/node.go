@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/audit"
 	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/broker"
 	"github.com/sealmq/sealmq/internal/config"
@@ -31,12 +32,16 @@ type Node struct {
 	listeners []listener
 	log       *slog.Logger
 	rules     rules
+	oracle    atomic.Pointer[oracle]
 	login     *authn.Login
 	secret    []byte // of the login
 	used      usedCredentials
+	record    *recorder                     // nil without audit file
+	config    atomic.Pointer[config.Config] // in force
 	serving   sync.WaitGroup
 	failed    chan error
 	store     engine
+	watch     watch // of whoever calls Reload and Poll
 	version   string
 
 	started        atomic.Bool
@@ -59,12 +64,13 @@ type listener struct {
 // Start opens the store and the listeners of the plan and begins to serve. When it fails, nothing is left open.
 func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version string) (_ *Node, err error) {
 	n := &Node{log: log, failed: make(chan error, 1), version: version}
+	n.watch.begin(plan.Config.Files())
 	if err := n.openOps(ctx, &plan.Config.Ops); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, n.used.close(), n.closeOps())
+			err = errors.Join(err, n.used.close(), n.closeAudit(), n.closeOps())
 		}
 	}()
 	rules, err := n.rules.prepare(plan.Config)
@@ -80,12 +86,13 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 		return nil, err
 	}
 	n.store = store
-	if err := n.openLogin(plan.Config); err != nil {
+	if err := errors.Join(n.openLogin(plan.Config), n.openAudit(plan.Config)); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	n.config.Store(plan.Config)
 	n.broker = broker.New(broker.Options{
 		Settings: settings(plan), Store: store, Reader: store, Authenticator: n.metered,
-		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version,
+		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version, Recorder: n.recorderOf(),
 	})
 	socket, err := n.openControl(plan, version)
 	if err != nil {
@@ -111,6 +118,7 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 			}
 		})
 	}
+	n.lifecycle(audit.Start)
 	n.started.Store(true)
 	return n, nil
 }
@@ -125,6 +133,7 @@ func (n *Node) openLogin(c *config.Config) error {
 		return err
 	}
 	n.metered = meter(n.login)
+	n.answerBy(c)
 	return nil
 }
 
@@ -218,7 +227,21 @@ func (n *Node) Failed() <-chan error { return n.failed }
 // Reload applies a new plan whose restart-only keys are unchanged, and reads the files of the login and of all listeners
 // again. All of it is checked first: after an error nothing has changed. When it returns, connections whose certificate
 // or key is no longer good are ended, and subscriptions that the new rules do not allow are gone.
+//
+// Reload and Poll are called by one goroutine at a time.
 func (n *Node) Reload(plan *config.Plan) error {
+	changes := config.Diff(n.config.Load(), plan.Config)
+	err := n.reload(plan)
+	if err == nil {
+		n.config.Store(plan.Config)
+	}
+	n.reloaded(changes, err)
+	return err
+}
+
+func (n *Node) reload(plan *config.Plan) error {
+	var seen watch
+	seen.begin(plan.Config.Files())
 	rules, err := n.rules.prepare(plan.Config)
 	if err != nil {
 		return err
@@ -242,7 +265,9 @@ func (n *Node) Reload(plan *config.Plan) error {
 	for _, commit := range commits {
 		commit()
 	}
+	n.watch = seen
 	n.broker.Reload(settings(plan))
+	n.answerBy(plan.Config)
 	if ended := n.broker.Recheck(n.entitled); ended > 0 {
 		n.log.Info("connections ended: what they proved is no longer good", "connections", ended)
 	}
@@ -254,8 +279,13 @@ func (n *Node) Reload(plan *config.Plan) error {
 
 var errNoListener = errors.New("the connection's listener is gone")
 
-// entitled asks a connection's listener whether it would still let it in.
-func (n *Node) entitled(ev *identity.Evidence) error {
+// entitled asks a connection's listener and, once it has logged in, the login whether they would still let it in.
+func (n *Node) entitled(ev *identity.Evidence, p *identity.Principal) error {
+	if p != nil {
+		if err := n.login.Entitled(*p); err != nil {
+			return err
+		}
+	}
 	for i := range n.listeners {
 		if n.listeners[i].name == ev.Listener {
 			return n.listeners[i].Entitled(ev)
@@ -268,7 +298,8 @@ func (n *Node) entitled(ev *identity.Evidence) error {
 func (n *Node) Stop(ctx context.Context) error {
 	err := errors.Join(n.control.Close(), n.removeControlTemp(), n.broker.Shutdown(ctx), n.closeOps())
 	n.serving.Wait()
-	return errors.Join(err, n.used.close(), n.store.Close())
+	n.lifecycle(audit.Stop)
+	return errors.Join(err, n.used.close(), n.closeAudit(), n.store.Close())
 }
 
 type systemClock struct{}
