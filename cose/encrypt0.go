@@ -66,9 +66,9 @@ func openAEAD(dst []byte, context string, h *Headers, aead cipher.AEAD, nonce, c
 		return nil, ErrVerify
 	}
 	s := getScratch()
-	defer s.release()
 	s.structure = appendEncStructure(s.structure, context, h.raw, externalAAD)
 	out, err := aead.Open(dst, nonce, ciphertext, s.structure)
+	s.release()
 	if err != nil {
 		return nil, ErrVerify
 	}

@@ -58,6 +58,7 @@ type Header struct {
 	Claims      Claims
 	Ephemeral   Point
 	Kind        int64
+	used        bool // by an earlier parse, which may have failed half-way
 }
 
 // Has reports whether all parameters of l are present.
@@ -65,7 +66,10 @@ func (h *Header) Has(l Labels) bool { return h.Labels&l == l }
 
 // parseHeader reads one bucket.
 func (h *Header) parse(r *cbor.Reader) error {
-	*h = Header{}
+	if h.used { // clearing it costs as much as reading it
+		*h = Header{}
+	}
+	h.used = true
 	pairs, err := r.Map()
 	if err != nil {
 		return err
