@@ -26,6 +26,18 @@ type Plan struct {
 	flags Flags
 }
 
+// File is the absolute path of the configuration file, "" when there is none.
+func (p *Plan) File() string {
+	if p.flags.Config == "" {
+		return ""
+	}
+	abs, err := filepath.Abs(p.flags.Config)
+	if err != nil {
+		return p.flags.Config
+	}
+	return abs
+}
+
 // FlagError is a flag that cannot be used as given.
 type FlagError struct {
 	Flag string // with its value
