@@ -84,8 +84,12 @@ func (a *app) announce(n *node.Node, plan *config.Plan) {
 	if url := n.OpsURL(); url != "" {
 		writef(a.stderr, "metrics and health on %s\n", url)
 	}
+	if home := plan.Home(); home != "" {
+		a.printAccess(n, plan, home)
+		return
+	}
 	host, port, err := net.SplitHostPort(plain)
-	if err != nil {
+	if err != nil || !plan.Config.Auth.Anonymous {
 		return
 	}
 	writef(a.stderr, "\nTry it from two other terminals:\n")
