@@ -118,6 +118,7 @@ var layout = []Package{
 	{Dir: "internal/ca", Layer: Adapter, May: []string{"internal/privfile"}},
 	{Dir: "internal/setup", Layer: Adapter, May: []string{"internal/authn", "internal/ca", "internal/config", "internal/privfile", "internal/transport", "psktls"}},
 	{Dir: "internal/mosquittoconf", Layer: Adapter},
+	{Dir: "internal/translation", Layer: Adapter, May: []string{"internal/mosquittoconf"}, Tests: []string{"internal/config"}},
 	{Dir: "internal/doctor/gather", Layer: Adapter, May: []string{"internal/acl", "internal/audit", "internal/authn", "internal/config", "internal/doctor", "internal/mosquittoconf", "topic"}},
 	{Dir: "internal/ops", Layer: Adapter, May: []string{"internal/observe", "internal/privfile"}},
 	{Dir: "internal/audit", Layer: Adapter, May: []string{"internal/privfile"}},
