@@ -88,7 +88,7 @@ func (t *translator) add(s *mosquittoconf.Section, start *mosquittoconf.Directiv
 	t.say(start, Kept, fmt.Sprintf("listeners[%s].bind: %s", l.name, l.bind))
 	for i := range s.Directives {
 		d := &s.Directives[i]
-		if scope, _ := mosquittoconf.Known(d.Name); scope == mosquittoconf.OfSecurity {
+		if scope, _ := mosquittoconf.Known(d.Name); scope == mosquittoconf.OfSecurity || d.Name == "listener_allow_anonymous" {
 			continue // security speaks about it
 		}
 		if h := listenerDirectives[d.Name]; h != nil {
@@ -112,14 +112,16 @@ func (t *translator) address(l *listener) {
 			host = strings.Join(words[1:], " ")
 		}
 	}
-	if d := s.Get("bind_address"); d != nil {
+	if d := s.Get("bind_address"); d != nil && s == &t.c.Default {
 		host = d.Args
 	}
 	domain := ""
 	if d := s.Get("socket_domain"); d != nil {
 		domain = d.Args
 	}
-	switch n, err := strconv.ParseUint(port, 10, 16); {
+	n, err := strconv.ParseUint(port, 10, 16)
+	port = strconv.FormatUint(n, 10)
+	switch {
 	case err != nil:
 		l.refuse("it has no port")
 	case n == 0 && filepath.IsAbs(host):
@@ -133,6 +135,7 @@ func (t *translator) address(l *listener) {
 	l.bind, l.reach = ":"+port, fromEverywhere
 	ip, err := netip.ParseAddr(host)
 	switch {
+	case l.refused != "":
 	case host == "" && domain == "ipv4":
 		l.bind = "0.0.0.0:" + port
 	case host == "" && domain == "ipv6":
@@ -172,6 +175,16 @@ func answer(v Verdict, why string) listenerHandler {
 	return func(*translator, *listener, *mosquittoconf.Directive) (Verdict, string) { return v, why }
 }
 
+// ofDefault is for what is about the listener that port opens, wherever it stands.
+func ofDefault(why string) listenerHandler {
+	return func(t *translator, l *listener, _ *mosquittoconf.Directive) (Verdict, string) {
+		if l.section == &t.c.Default {
+			return Kept, why
+		}
+		return Refused, "it is not about the listener above it: write listener PORT ADDRESS"
+	}
+}
+
 // unless gives one answer when the directive is on, and nothing to worry about when it is off.
 func unless(h listenerHandler) listenerHandler {
 	return func(t *translator, l *listener, d *mosquittoconf.Directive) (Verdict, string) {
@@ -183,9 +196,8 @@ func unless(h listenerHandler) listenerHandler {
 }
 
 var listenerDirectives = map[string]listenerHandler{
-	"listener":       answer(Kept, ""),
-	"port":           answer(Kept, ""),
-	"bind_address":   answer(Kept, "part of the listener's bind"),
+	"port":           ofDefault("the listener's bind"),
+	"bind_address":   ofDefault("part of the listener's bind"),
 	"socket_domain":  answer(Kept, "part of the listener's bind"),
 	"bind_interface": answer(Refused, "a listener is bound to an address"),
 	"protocol":       protocol,
@@ -220,9 +232,7 @@ var listenerDirectives = map[string]listenerHandler{
 	"use_identity_as_username": answer(Kept, "auth: the name that the certificate or the key proves"),
 	"use_subject_as_username":  answer(Kept, "auth.certificate.identity: {subject}"),
 	"psk_hint":                 answer(Kept, "listeners[].tls_psk: the hint itself says nothing that a client needs"),
-	"cafile":                   answer(Refused, "no client certificate is asked for, so it has no effect"),
 	"capath":                   answer(Refused, "authorities are one file here: put them into one, and name it in client_cert.ca"),
-	"crlfile":                  answer(Refused, "no client certificate is asked for, so it has no effect"),
 
 	"ciphers":                         answer(Refused, "the suites are fixed: forward secret, with authenticated encryption"),
 	"ciphers_tls1.3":                  answer(Refused, "the suites are fixed"),
@@ -238,7 +248,6 @@ var listenerDirectives = map[string]listenerHandler{
 	"accept_protocol_versions":        answer(Refused, "every version of MQTT is accepted"),
 	"listener_auto_id_prefix":         answer(Refused, "client identifiers that the broker gives are random"),
 	"max_topic_alias_broker":          answer(Refused, "the client says how many it takes"),
-	"listener_allow_anonymous":        answer(Kept, ""),
 }
 
 func protocol(_ *translator, l *listener, d *mosquittoconf.Directive) (Verdict, string) {
@@ -286,6 +295,9 @@ func (t *translator) encryption(l *listener) {
 	}
 	if !required {
 		t.say(s.Get("require_certificate"), Kept, "client certificates are not asked for")
+		for _, name := range []string{"cafile", "crlfile"} {
+			t.say(s.Get(name), Refused, "no client certificate is asked for, so it has no effect")
+		}
 		return
 	}
 	l.clientCA, l.crl = get("cafile"), get("crlfile")

@@ -15,6 +15,7 @@ func (t *translator) security() {
 	}
 	t.sameFile("password_file", "accounts", func(l *listener) *string { return &l.accounts })
 	t.sameFile("acl_file", "rules", func(l *listener) *string { return &l.rules })
+	t.sameFile("psk_file", "pre-shared keys", func(l *listener) *string { return &l.keys })
 	t.copies()
 	t.sameIdentity()
 	t.anonymity()
@@ -50,7 +51,9 @@ func (t *translator) login(l *listener) {
 	c := t.c
 	l.accounts = t.file(l.section, "password_file", "plugin_opt_password_file")
 	l.rules = t.file(l.section, "acl_file", "plugin_opt_acl_file")
-	l.keys = c.Path(c.Security(l.section, "psk_file"))
+	if l.psk {
+		l.keys = c.Path(c.Security(l.section, "psk_file"))
+	}
 	allowed := c.Security(l.section, "allow_anonymous")
 	// Without a listener of its own, Mosquitto lets everybody on this machine in.
 	l.anonymous = l.start == nil && l.section.Get("bind_address") == nil
@@ -103,20 +106,18 @@ func (t *translator) copies() {
 				return
 			}
 			t.sayFile(kind, from, Refused, "it cannot be used: "+err.Error())
-			if kind == Rules {
+			switch kind {
+			case Rules:
 				t.blocked = append(t.blocked, from)
+			case Accounts:
+				t.lost = true
 			}
 			return
 		}
 	}
 	take(Accounts, accountsFile, func(l *listener) string { return l.accounts })
 	take(Rules, rulesFile, func(l *listener) string { return l.rules })
-	take(Keys, keysFile, func(l *listener) string {
-		if !l.psk {
-			return ""
-		}
-		return l.keys
-	})
+	take(Keys, keysFile, func(l *listener) string { return l.keys })
 }
 
 // sayFile speaks about every directive that names the file.
@@ -163,6 +164,10 @@ func (t *translator) sameIdentity() {
 // anonymity lets clients in without login where every listener that this machine can reach did, and on loopback only.
 func (t *translator) anonymity() {
 	t.anonymous = false
+	if t.lost {
+		t.sayAnonymous(Tightened, "auth.anonymous: false, because the accounts are gone, and who is one of them cannot be told")
+		return
+	}
 	some := false
 	for _, l := range t.listeners {
 		if l.refused != "" || l.reach == fromElsewhere {
@@ -205,6 +210,9 @@ func (t *translator) exposure() {
 		}
 		if t.o.AllowPlaintext && login {
 			l.plaintext = true
+			if l.start != nil {
+				delete(t.said, place{l.start.File, l.start.Line})
+			}
 			t.say(l.start, Kept, "listeners["+l.name+"].allow_plaintext: true: anyone on the way reads and changes everything")
 			continue
 		}
@@ -221,11 +229,40 @@ func (t *translator) exposure() {
 		}
 		t.say(l.start, Tightened, "listeners["+l.name+"].bind: "+l.bind+": "+why)
 	}
+}
+
+// overlaps leaves listeners out whose port another one has.
+func (t *translator) overlaps() {
+	for i, l := range t.listeners {
+		for _, other := range t.listeners[:i] {
+			if l.refused == "" && other.refused == "" && collide(l.bind, other.bind) {
+				l.refuse("its port is that of the listener " + other.name)
+				t.say(l.start, Refused, l.refused+": the listener is left out")
+			}
+		}
+	}
+}
+
+// collide reports that two listeners cannot be open at the same time.
+func collide(a, b string) bool {
+	if a == b {
+		return true
+	}
+	i, j := strings.LastIndexByte(a, ':'), strings.LastIndexByte(b, ':')
+	if strings.HasPrefix(a, "unix:") || strings.HasPrefix(b, "unix:") || a[i:] != b[j:] {
+		return false
+	}
+	return everywhere(a[:i]) || everywhere(b[:j])
+}
+
+func everywhere(host string) bool { return host == "" || host == "0.0.0.0" || host == "[::]" }
+
+// plugins speaks about those whose work is done here, and about what is left of login.
+func (t *translator) plugins() {
 	for i := range t.c.Directives {
 		d := &t.c.Directives[i]
-		base := filepath.Base(d.Args)
 		switch {
-		case isPlugin(d.Name) && strings.Contains(base, "mosquitto_persist"):
+		case isPlugin(d.Name) && strings.Contains(filepath.Base(d.Args), "mosquitto_persist"):
 			t.say(d, Tightened, "everything is on disk before it is acknowledged")
 		case isPlugin(d.Name), d.Name == "plugin_use":
 			t.say(d, Kept, "what it does is done without a plug-in")

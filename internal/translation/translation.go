@@ -91,8 +91,8 @@ type translator struct {
 	values    map[string]string // keys outside lists, as they are written
 	listeners []*listener
 	anonymous bool
+	lost      bool     // there were accounts that could not be taken over
 	blocked   []string // why nothing is allowed
-	tooTight  map[string]bool
 }
 
 type place struct {
@@ -102,7 +102,7 @@ type place struct {
 
 // Translate never fails: what cannot be translated is refused.
 func Translate(c *mosquittoconf.Config, o Options) *Result {
-	t := &translator{c: c, o: o, said: map[place]Line{}, values: map[string]string{}, tooTight: map[string]bool{}}
+	t := &translator{c: c, o: o, said: map[place]Line{}, values: map[string]string{}}
 	t.blockers()
 	for i := range c.Global.Directives {
 		t.broker(&c.Global.Directives[i])
@@ -110,6 +110,9 @@ func Translate(c *mosquittoconf.Config, o Options) *Result {
 	t.collect()
 	t.security()
 	t.exposure()
+	t.overlaps()
+	t.plugins()
+	t.leftOut()
 	for i := range c.Bridges {
 		t.bridge(&c.Bridges[i])
 	}
@@ -181,6 +184,20 @@ func (t *translator) block(d *mosquittoconf.Directive, why string) {
 	t.say(d, Refused, why+": nothing is allowed until you write rules")
 }
 
+// leftOut speaks about what belongs to listeners that are not there.
+func (t *translator) leftOut() {
+	for _, l := range t.listeners {
+		if l.refused == "" {
+			continue
+		}
+		for i := range l.section.Directives {
+			if d := &l.section.Directives[i]; d.Name != "port" {
+				t.say(d, Refused, "its listener is left out: "+l.refused)
+			}
+		}
+	}
+}
+
 func (t *translator) bridge(s *mosquittoconf.Section) {
 	t.say(s.Start, Refused, "bridges are not offered: let a client subscribe here and publish there")
 	for i := range s.Directives {
@@ -200,8 +217,11 @@ func (t *translator) leftovers() {
 	}
 	for i := range t.c.Directives {
 		d := &t.c.Directives[i]
-		t.say(d, Refused, "has no counterpart here")
-		if at := (place{d.File, d.Line}); !seen[at] {
+		at := place{d.File, d.Line}
+		if _, spoken := t.said[at]; !spoken {
+			t.say(d, Refused, "has no counterpart here")
+		}
+		if !seen[at] {
 			seen[at] = true
 			t.result.Lines = append(t.result.Lines, t.said[at])
 		}

@@ -10,6 +10,7 @@ import (
 
 // yaml writes the new configuration.
 func (t *translator) yaml() string {
+	t.fit()
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Taken over from %s. Unknown keys are errors; check with: sealmq config check sealmq.yaml\nversion: 1\n", oneLine(t.c.File))
 	b.WriteString("node: {data_dir: data}\n\nlisteners:\n")
@@ -86,9 +87,8 @@ func (t *translator) writeRules(b *strings.Builder) {
 	}
 }
 
-// writeValues writes the keys outside lists. What must fit together is made to.
+// writeValues writes the keys outside lists.
 func (t *translator) writeValues(b *strings.Builder) {
-	t.fit()
 	if len(t.values) > 0 {
 		b.WriteString("\n")
 	}
