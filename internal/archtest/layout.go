@@ -118,7 +118,7 @@ var layout = []Package{
 	{Dir: "internal/mosquittoconf", Layer: Adapter},
 	{Dir: "internal/ops", Layer: Adapter, May: []string{"internal/observe", "internal/privfile"}},
 	{Dir: "internal/audit", Layer: Adapter, May: []string{"internal/privfile"}},
-	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/explain", "internal/identity", "topic"}},
+	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/explain", "internal/identity", "internal/payload", "topic"}},
 
 	{
 		Dir: "internal/node", Layer: Wiring,
@@ -136,7 +136,7 @@ var layout = []Package{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
 			brokerDir, "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/explain",
-			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/protecting", "internal/store",
+			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/payload", "internal/protecting", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},
 	},
