@@ -24,7 +24,7 @@ var nodeKeys = []field[Config]{
 		"Version of the file format.", restart, required),
 	name("node.name", func(c *Config) *string { return &c.Node.Name }, "sealmq",
 		"Name of this broker in logs, metrics and the console.", restart),
-	path("node.data_dir", func(c *Config) *string { return &c.Node.DataDir }, "sealmq-data",
+	path("node.data_dir", func(c *Config) *string { return &c.Node.DataDir }, Folder,
 		"Folder for durable state; it is created with access for the owner only.", restart),
 }
 

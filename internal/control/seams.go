@@ -125,7 +125,9 @@ type Status struct {
 	Reason    string     `json:"reason,omitempty"` // why it is not ready
 	Storage   string     `json:"storage"`          // storage.engine
 	Listeners []Listener `json:"listeners"`
+	Config    string     `json:"config,omitempty"` // absolute path of the configuration file; "" when there is none
 
+	MaxClients    int   `json:"max_connections"` // limits.clients
 	Connections   int   `json:"connections"`
 	Sessions      int   `json:"sessions"`
 	Subscriptions int   `json:"subscriptions"`
