@@ -36,6 +36,9 @@ func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger
 	diagnose(n, plan)
 	watchdog, stopWatchdog := feed(manager)
 	defer stopWatchdog()
+	resting, wake := context.WithCancel(ctx)
+	defer wake()
+	go returnMemory(resting)
 	hangup := make(chan os.Signal, 1)
 	notifyReload(hangup)
 	defer signal.Stop(hangup)
@@ -84,8 +87,12 @@ func (a *app) announce(n *node.Node, plan *config.Plan) {
 	if url := n.OpsURL(); url != "" {
 		writef(a.stderr, "metrics and health on %s\n", url)
 	}
+	if home := plan.Home(); home != "" {
+		a.printAccess(n, plan, home)
+		return
+	}
 	host, port, err := net.SplitHostPort(plain)
-	if err != nil {
+	if err != nil || !plan.Config.Auth.Anonymous {
 		return
 	}
 	writef(a.stderr, "\nTry it from two other terminals:\n")

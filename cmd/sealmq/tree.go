@@ -19,6 +19,7 @@ type tree struct {
 	Color string   `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colours on stderr: auto, always or never."`
 
 	Serve   serveCommand      `cmd:"" help:"Run the broker."`
+	Init    initCommand       `cmd:"" help:"Make what a broker needs to start safely, after three questions."`
 	Config  configCommand     `cmd:"" help:"Check a configuration, or show what is in force."`
 	Pub     pubCommand        `cmd:"" help:"Publish messages; flags as of mosquitto_pub."`
 	Sub     subCommand        `cmd:"" help:"Subscribe and print messages; flags as of mosquitto_sub."`

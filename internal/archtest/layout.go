@@ -116,6 +116,7 @@ var layout = []Package{
 	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "internal/payload", "mqtt", "protect", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, May: []string{"internal/privfile"}},
+	{Dir: "internal/setup", Layer: Adapter, May: []string{"internal/authn", "internal/ca", "internal/config", "internal/privfile", "internal/transport", "psktls"}},
 	{Dir: "internal/mosquittoconf", Layer: Adapter},
 	{Dir: "internal/probe", Layer: Adapter, May: []string{"mqtt"}, Tests: []string{"internal/config", "internal/node"}},
 	{Dir: "internal/doctor/gather", Layer: Adapter, May: []string{"internal/acl", "internal/audit", "internal/authn", "internal/config", "internal/doctor", "internal/mosquittoconf", "internal/payload", "internal/probe", "protect", "topic"}},
@@ -139,7 +140,7 @@ var layout = []Package{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
 			brokerDir, "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/doctor", "internal/doctor/gather", "internal/explain",
-			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/probe", "internal/protecting", "internal/store",
+			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/probe", "internal/protecting", "internal/setup", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},
 	},
