@@ -108,6 +108,7 @@ var layout = []Package{
 	{Dir: "internal/store/pebblestore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "mqtt", "topic"}},
+	{Dir: "internal/wiretap", Layer: Adapter, May: []string{"mqtt"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, May: []string{"internal/privfile"}},
 	{Dir: "internal/mosquittoconf", Layer: Adapter},
@@ -125,7 +126,7 @@ var layout = []Package{
 	},
 	{
 		Dir: "internal/outcomes", Layer: Wiring,
-		May: []string{"client", "cose", "internal/config", "internal/node", "internal/protecting", "keyring", "mqtt", "protect", "vectors"},
+		May: []string{"client", "cose", "internal/config", "internal/node", "internal/protecting", "keyring", "mqtt", "protect", "vectors", "internal/wiretap"},
 	},
 	{
 		Dir: "cmd/sealmq", Layer: Wiring,

@@ -213,10 +213,10 @@ func (r *route) judgeReading(t *trial, e *event) (Outcome, Report, error) {
 	}
 	read := false
 	if t.attack.Name == "read-wire" {
-		if !r.in.recorded(t.topic) || !r.out.recorded(t.topic) {
+		if !r.in.Recorded(t.topic) || !r.out.Recorded(t.topic) {
 			return "", reportFailed, errors.New("the message is not in the recording")
 		}
-		read = r.in.recorded(t.text) || r.out.recorded(t.text)
+		read = r.in.Recorded(t.text) || r.out.Recorded(t.text)
 	} else {
 		seen, err := r.site.seen.wait(context.Background(), trialOf(t.topic), 1)
 		if err != nil {
