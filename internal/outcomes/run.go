@@ -272,3 +272,15 @@ func (l *Lab) Disk() (found []string, plain int, err error) {
 	}
 	return found, plain, err
 }
+
+// Trials is how many cells a Run over these circumstances has.
+func Trials(all []Circumstances) int {
+	one := 0
+	for _, a := range Attacks {
+		one++
+		if a.alters != nil {
+			one++ // on both legs
+		}
+	}
+	return one * len(Mechanisms) * len(all)
+}
