@@ -82,6 +82,11 @@ var layout = []Package{
 	{Dir: "internal/explain", Layer: Logic, May: []string{"internal/acl", "internal/identity", "mqtt", "topic"}},
 
 	{
+		Dir: "internal/payload", Layer: Logic,
+		May: []string{"cose", "internal/acl", "internal/identity", "internal/message", "keyring", "mqtt", "protect", "topic"},
+	},
+
+	{
 		Dir: brokerDir, Layer: Engine,
 		May: []string{
 			"internal/identity", "internal/message", "internal/retained", "internal/router",
@@ -107,8 +112,8 @@ var layout = []Package{
 	{Dir: "internal/store/memstore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/pebblestore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter},
-	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "mqtt", "topic"}},
 	{Dir: "internal/wiretap", Layer: Adapter, May: []string{"mqtt"}},
+	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "internal/payload", "mqtt", "protect", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, May: []string{"internal/privfile"}},
 	{Dir: "internal/mosquittoconf", Layer: Adapter},
@@ -119,10 +124,17 @@ var layout = []Package{
 	{
 		Dir: "internal/node", Layer: Wiring,
 		May: []string{
-			brokerDir, "internal/acl", "internal/audit", "internal/authn", "internal/config", "internal/control", "internal/explain", "internal/identity", "internal/observe", "internal/ops", "internal/privfile", "internal/session", "internal/store",
-			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "mqtt", "protect", "psktls", "topic",
+			brokerDir, "internal/acl", "internal/audit", "internal/authn", "internal/config", "internal/control", "internal/explain", "internal/identity", "internal/observe", "internal/ops", "internal/payload", "internal/privfile", "internal/session", "internal/store",
+			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},
-		Tests: []string{"client"},
+		Tests: []string{"client", "cose"},
+	},
+	{
+		Dir: "internal/demo", Layer: Wiring,
+		May: []string{
+			brokerDir, "client", "cose", "internal/authn", "internal/ca", "internal/config", "internal/identity", "internal/node", "internal/outcomes",
+			"internal/protecting", "internal/wiretap", "keyring", "mqtt", "protect", "psktls",
+		},
 	},
 	{
 		Dir: "internal/outcomes", Layer: Wiring,

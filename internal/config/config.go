@@ -22,6 +22,8 @@ type Config struct {
 	Listeners   []Listener // at least one, names unique
 	Auth        Auth
 	ACL         ACL
+	Keys        Keyring
+	Protection  Protection
 	Limits      Limits
 	SysInterval time.Duration // time between two publications of the $SYS topics
 	Log         Log

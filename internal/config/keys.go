@@ -17,7 +17,7 @@ const (
 )
 
 // topKeys describes every key outside lists, in the order of the reference.
-var topKeys = slices.Concat(nodeKeys, authKeys, aclKeys, connectionLimits, messageLimits, sessionLimits, serviceKeys, auditKeys, opsKeys)
+var topKeys = slices.Concat(nodeKeys, authKeys, aclKeys, protectionKeys, connectionLimits, messageLimits, sessionLimits, serviceKeys, auditKeys, opsKeys)
 
 var nodeKeys = []field[Config]{
 	bounded(counts, "version", func(c *Config) *int { return &c.Version }, 1, 1, 1,

@@ -41,6 +41,7 @@ type Node struct {
 	serving   sync.WaitGroup
 	failed    chan error
 	store     engine
+	payload   payloads
 	watch     watch // of whoever calls Reload and Poll
 	version   string
 
@@ -86,13 +87,21 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 		return nil, err
 	}
 	n.store = store
+	if err := n.openPayload(plan.Config, store); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.payload.close())
+		}
+	}()
 	if err := errors.Join(n.openLogin(plan.Config), n.openAudit(plan.Config)); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	n.config.Store(plan.Config)
 	n.broker = broker.New(broker.Options{
 		Settings: settings(plan), Store: store, Reader: store, Authenticator: n.metered,
-		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version, Recorder: n.recorderOf(),
+		Authorizer: &n.rules, Payload: n.payload.policy, Log: log, Clock: systemClock{}, Version: version, Recorder: n.recorderOf(),
 	})
 	socket, err := n.openControl(plan, version)
 	if err != nil {
@@ -151,6 +160,7 @@ func (n *Node) fail(err error) {
 type engine interface {
 	broker.Store
 	broker.StoreReader
+	MetaRows(prefix string, yield func(key string, value []byte) error) error
 	Close() error
 }
 
@@ -254,7 +264,11 @@ func (n *Node) reload(plan *config.Plan) error {
 	if err != nil {
 		return err
 	}
-	commits := []func(){rules, login}
+	payloads, err := n.payload.prepare(plan.Config)
+	if err != nil {
+		return err
+	}
+	commits := []func(){rules, login, payloads}
 	for i := range n.listeners {
 		commit, err := n.listeners[i].Prepare()
 		if err != nil {
@@ -274,6 +288,7 @@ func (n *Node) reload(plan *config.Plan) error {
 	if removed := n.broker.RecheckSubscriptions(); removed > 0 {
 		n.log.Warn("subscriptions removed, because the rules no longer allow them", "count", removed)
 	}
+	n.renew()
 	return nil
 }
 
@@ -299,7 +314,7 @@ func (n *Node) Stop(ctx context.Context) error {
 	err := errors.Join(n.control.Close(), n.removeControlTemp(), n.broker.Shutdown(ctx), n.closeOps())
 	n.serving.Wait()
 	n.lifecycle(audit.Stop)
-	return errors.Join(err, n.used.close(), n.closeAudit(), n.store.Close())
+	return errors.Join(err, n.payload.close(), n.used.close(), n.closeAudit(), n.store.Close())
 }
 
 type systemClock struct{}
