@@ -143,7 +143,7 @@ var layout = []Package{
 	{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
-			brokerDir, "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/explain",
+			brokerDir, "internal/demo", "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/explain",
 			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/protecting", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},

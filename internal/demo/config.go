@@ -36,6 +36,7 @@ acl:
   - {who: "name:maria", allow: subscribe, topic: "plant/#"}
   - {who: authenticated, allow: publish, topic: "plant/%u/#"}
   - {who: authenticated, allow: subscribe, topic: "plant/%u/cmd/#"}
+  - {who: anyone, deny: all, topic: "#"}
 keys: {dir: keys/broker}
 protection:
   rules:
@@ -45,6 +46,7 @@ protection:
 limits:
   publish_bytes: {per_client: 64KiB/s, burst: 256KiB}
   queue: {messages: 100, on_full: end_session}
+  ack_wait: 0s
 storage: {engine: memory}
 log: {level: error}
 `
@@ -65,10 +67,13 @@ const (
 
 // edits are what a fault changes in the configuration, as pairs of old and new text.
 var edits = map[Fault][2]string{
-	ProtectionOff:    {"protection:\n", "protection:\n  mode: observe\n"},
-	ACLOpen:          {"acl:\n", "acl:\n  - {who: authenticated, allow: all, topic: \"plant/#\"}\n"},
-	LockoutOff:       {"lockout: {failures: 5}", "lockout: {failures: 1000}"},
-	PlaintextAllowed: {"    - {topic: \"plant/+/cmd/#\", require: [source, fresh]}\n", "    - {topic: \"plant/+/cmd/#\", require: [source, fresh], relax: [integrity, fresh]}\n"},
+	ProtectionOff: {"protection:\n", "protection:\n  mode: observe\n"},
+	ACLOpen:       {`{who: anyone, deny: all, topic: "#"}`, `{who: authenticated, allow: all, topic: "plant/#"}`},
+	LockoutOff:    {"{failures: 5}", "{failures: 1000, address_failures: 1000}"},
+	PlaintextAllowed: {
+		"require: [source, fresh]}\n",
+		"require: [source, fresh]}\n    - {topic: \"plant/press-7/cmd/#\", relax: [integrity, fresh]}\n",
+	},
 }
 
 // writeConfig writes the configuration, with the fault in it.

@@ -92,8 +92,8 @@ func (s *stage) reading(way string, w *wiretap.Wire, topic string, e event, labe
 		r.Wire = "press-7 " + password + " " + readingText
 	case bytes.Contains(record, seen):
 		r.Wire = shown(seen)
-	default:
-		r.Wire = shown(record)
+	default: // the last record of application data
+		r.Wire = shown(record[max(bytes.LastIndex(record, []byte{0x17, 0x03, 0x03}), 0):])
 	}
 	return r
 }
@@ -103,7 +103,7 @@ func shown(b []byte) string {
 	if string(b) == readingText {
 		return readingText
 	}
-	const most = 12
+	const most = 8
 	text := strings.TrimSpace(fmt.Sprintf("% x", b[:min(len(b), most)]))
 	if len(b) > most {
 		text += fmt.Sprintf(" … %d bytes", len(b))

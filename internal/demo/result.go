@@ -20,6 +20,8 @@ type Result struct {
 	Wrong   []string `json:"not_as_declared,omitempty"`
 	Seconds float64  `json:"seconds"`
 	Dir     string   `json:"dir,omitempty"` // what was kept
+	// Ports are those of the kept set-up, by listener.
+	Ports map[string]string `json:"ports,omitempty"`
 }
 
 // Reading is one sensor reading on its way.
@@ -62,4 +64,6 @@ type Pair struct {
 	// Exceptions are circumstances in which something else is declared.
 	Exceptions []string `json:"exceptions,omitempty"`
 	OK         bool     `json:"ok"`
+
+	differs bool // an exception has another outcome
 }

@@ -103,7 +103,7 @@ func (p *plant) makeCertificates() error {
 	if p.deviceCert, err = issue(authority, now); err != nil {
 		return err
 	}
-	other, err := ca.Init(filepath.Join(p.dir, "attacker"), ca.Options{Name: "SealMQ demo"}, now)
+	other, err := ca.Init(filepath.Join(p.dir, "attacker"), ca.Options{Name: "Somebody Else"}, now)
 	if err != nil {
 		return err
 	}
