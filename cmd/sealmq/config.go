@@ -1,6 +1,9 @@
 package main
 
-import "github.com/sealmq/sealmq/internal/config"
+import (
+	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/node"
+)
 
 type configCommand struct {
 	Check configCheckCommand `cmd:"" help:"Report every problem of a configuration file."`
@@ -23,8 +26,15 @@ func (c *configCheckCommand) Run(a *app) error {
 	if err != nil {
 		return configError(c.File, err)
 	}
+	strengths, err := node.CheckPayload(cfg)
+	if err != nil {
+		return &failure{exitConfig, c.File + " is valid, and its keys are not", err.Error(), "correct the keyring of keys.dir, or the names of keys in protection", err}
+	}
 	for _, n := range cfg.Notes() {
 		a.note(n)
+	}
+	for i := range strengths {
+		a.note("protection: " + strengths[i].String())
 	}
 	writef(a.stdout, "%s is valid\n", c.File)
 	return nil

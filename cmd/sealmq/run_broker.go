@@ -33,8 +33,12 @@ func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger
 	manager := a.supervisor(log)
 	defer manager.Close()
 	manager.Ready(readyLine(n))
+	diagnose(n, plan)
 	watchdog, stopWatchdog := feed(manager)
 	defer stopWatchdog()
+	resting, wake := context.WithCancel(ctx)
+	defer wake()
+	go returnMemory(resting)
 	hangup := make(chan os.Signal, 1)
 	notifyReload(hangup)
 	defer signal.Stop(hangup)
@@ -46,6 +50,7 @@ func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger
 		case <-hangup:
 			manager.Reloading()
 			plan = reload(n, plan, log, level)
+			diagnose(n, plan)
 			manager.Ready(readyLine(n))
 		case <-watchdog:
 			n.Broker().Snapshot() // takes the locks of the broker: one that hangs is given up
@@ -82,8 +87,12 @@ func (a *app) announce(n *node.Node, plan *config.Plan) {
 	if url := n.OpsURL(); url != "" {
 		writef(a.stderr, "metrics and health on %s\n", url)
 	}
+	if home := plan.Home(); home != "" {
+		a.printAccess(n, plan, home)
+		return
+	}
 	host, port, err := net.SplitHostPort(plain)
-	if err != nil {
+	if err != nil || !plan.Config.Auth.Anonymous {
 		return
 	}
 	writef(a.stderr, "\nTry it from two other terminals:\n")

@@ -79,6 +79,7 @@ var layout = []Package{
 		Except: map[string]string{"os": "key files are opened, and their permissions checked, in one place"},
 	},
 	{Dir: "protect", Layer: Logic, May: []string{"cose", "internal/cbor", "internal/privfile", "keyring", "mqtt", "topic"}},
+	{Dir: "internal/doctor", Layer: Logic},
 	{Dir: "internal/explain", Layer: Logic, May: []string{"internal/acl", "internal/identity", "mqtt", "topic"}},
 
 	{
@@ -116,10 +117,12 @@ var layout = []Package{
 	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "internal/payload", "mqtt", "protect", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, May: []string{"internal/privfile"}},
+	{Dir: "internal/setup", Layer: Adapter, May: []string{"internal/authn", "internal/ca", "internal/config", "internal/privfile", "internal/transport", "psktls"}},
 	{Dir: "internal/mosquittoconf", Layer: Adapter},
+	{Dir: "internal/doctor/gather", Layer: Adapter, May: []string{"internal/acl", "internal/audit", "internal/authn", "internal/config", "internal/doctor", "internal/mosquittoconf", "topic"}},
 	{Dir: "internal/ops", Layer: Adapter, May: []string{"internal/observe", "internal/privfile"}},
 	{Dir: "internal/audit", Layer: Adapter, May: []string{"internal/privfile"}},
-	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/explain", "internal/identity", "topic"}},
+	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/explain", "internal/identity", "internal/payload", "topic"}},
 
 	{
 		Dir: "internal/node", Layer: Wiring,
@@ -143,8 +146,8 @@ var layout = []Package{
 	{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
-			brokerDir, "internal/demo", "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/explain",
-			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/protecting", "internal/store",
+			brokerDir, "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/demo", "internal/doctor", "internal/doctor/gather", "internal/explain",
+			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/payload", "internal/protecting", "internal/setup", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},
 	},
