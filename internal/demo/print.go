@@ -155,8 +155,16 @@ func (p *Printer) Trials(done, all int) {
 
 // columns of the matrix, in the order of the attacks.
 var columns = [][2]string{
-	{"read", "wire"}, {"read", "oper."}, {"flip", "bit"}, {"flip,", "sum"}, {"other", "topic"},
-	{"other", "from"}, {"mem-", "ber"}, {"re-", "play"}, {"down-", "grade"}, {"strip", ""},
+	{"read", "wire"},
+	{"read", "oper."},
+	{"flip", "bit"},
+	{"flip,", "sum"},
+	{"other", "topic"},
+	{"other", "from"},
+	{"mem-", "ber"},
+	{"re-", "play"},
+	{"down-", "grade"},
+	{"strip", ""},
 }
 
 // matrix prints one line for each mechanism.
