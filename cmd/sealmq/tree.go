@@ -18,6 +18,7 @@ type tree struct {
 	Help  helpFlag `name:"help" help:"Show help; with a command, the help of that command."`
 	Color string   `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colours on stderr: auto, always or never."`
 
+	Demo    demoCommand       `cmd:"" help:"Show what is stopped and what is not, with real attacks on this machine."`
 	Serve   serveCommand      `cmd:"" help:"Run the broker."`
 	Init    initCommand       `cmd:"" help:"Make what a broker needs to start safely, after three questions."`
 	Config  configCommand     `cmd:"" help:"Check a configuration, or show what is in force."`
@@ -28,6 +29,7 @@ type tree struct {
 	Doctor  doctorCommand     `cmd:"" help:"Find what is unsafe or fragile, and say what to change."`
 	Admin   adminCommand      `cmd:"" help:"Look into a running broker and change what it holds."`
 	ACL     aclCommand        `cmd:"" name:"acl" help:"Test and check access rules."`
+	Policy  policyCommand     `cmd:"" help:"Show and test what payloads must be, and who complies."`
 	Explain explainCommand    `cmd:"" help:"Say why something is allowed or denied."`
 	Audit   auditCommand      `cmd:"" help:"Read and check the record of logins, refusals and administration."`
 	Backup  backupCommand     `cmd:"" help:"Copy the state of a running broker."`
@@ -81,6 +83,7 @@ func (a *app) parse(args []string) (command, error) {
 		return command{}, usage(err)
 	}
 	a.colour = observe.Colour(root.Color, a.stderr, a.getenv)
+	a.paint = observe.Colour(root.Color, a.stdout, a.getenv)
 	return command{ctx}, nil
 }
 

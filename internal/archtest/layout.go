@@ -113,16 +113,18 @@ var layout = []Package{
 	{Dir: "internal/store/memstore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/pebblestore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter},
+	{Dir: "internal/wiretap", Layer: Adapter, May: []string{"mqtt"}},
 	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "internal/payload", "mqtt", "protect", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, May: []string{"internal/privfile"}},
 	{Dir: "internal/setup", Layer: Adapter, May: []string{"internal/authn", "internal/ca", "internal/config", "internal/privfile", "internal/transport", "psktls"}},
 	{Dir: "internal/mosquittoconf", Layer: Adapter},
+	{Dir: "internal/translation", Layer: Adapter, May: []string{"internal/mosquittoconf"}, Tests: []string{"internal/authn", "internal/config", "internal/identity"}},
 	{Dir: "internal/probe", Layer: Adapter, May: []string{"mqtt"}, Tests: []string{"internal/config", "internal/node"}},
 	{Dir: "internal/doctor/gather", Layer: Adapter, May: []string{"internal/acl", "internal/audit", "internal/authn", "internal/config", "internal/doctor", "internal/mosquittoconf", "internal/payload", "internal/probe", "protect", "topic"}},
 	{Dir: "internal/ops", Layer: Adapter, May: []string{"internal/observe", "internal/privfile"}},
 	{Dir: "internal/audit", Layer: Adapter, May: []string{"internal/privfile"}},
-	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/explain", "internal/identity", "topic"}},
+	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/explain", "internal/identity", "internal/payload", "topic"}},
 
 	{
 		Dir: "internal/node", Layer: Wiring,
@@ -133,14 +135,21 @@ var layout = []Package{
 		Tests: []string{"client", "cose"},
 	},
 	{
+		Dir: "internal/demo", Layer: Wiring,
+		May: []string{
+			brokerDir, "client", "cose", "internal/authn", "internal/ca", "internal/config", "internal/identity", "internal/node", "internal/outcomes",
+			"internal/protecting", "internal/wiretap", "keyring", "mqtt", "protect", "psktls",
+		},
+	},
+	{
 		Dir: "internal/outcomes", Layer: Wiring,
-		May: []string{"client", "cose", "internal/config", "internal/node", "internal/protecting", "keyring", "mqtt", "protect", "vectors"},
+		May: []string{"client", "cose", "internal/config", "internal/node", "internal/protecting", "keyring", "mqtt", "protect", "vectors", "internal/wiretap"},
 	},
 	{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
-			brokerDir, "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/doctor", "internal/doctor/gather", "internal/explain",
-			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/probe", "internal/protecting", "internal/setup", "internal/store",
+			brokerDir, "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/demo", "internal/doctor", "internal/doctor/gather", "internal/explain",
+			"internal/gateway", "internal/identity", "internal/mosquittoconf", "internal/node", "internal/observe", "internal/payload", "internal/privfile", "internal/probe", "internal/protecting", "internal/setup", "internal/store", "internal/translation",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},
 	},
