@@ -76,7 +76,10 @@ func TestAttack34_AccessFiles(t *testing.T) {
 		{"broken", func() { write("acl.txt", "topics read #\n", 0o644) }, false, false},
 		{"missing", func() { _ = os.Remove(filepath.Join(dir, "acl.txt")) }, false, false},
 		{"writable by others", func() { write("acl.txt", "topic #\n", 0o666) }, false, false},
-		{"a folder", func() { _ = os.Remove(filepath.Join(dir, "acl.txt")); _ = os.Mkdir(filepath.Join(dir, "acl.txt"), 0o700) }, false, false},
+		{"a folder", func() {
+			_ = os.Remove(filepath.Join(dir, "acl.txt"))
+			_ = os.Mkdir(filepath.Join(dir, "acl.txt"), 0o700)
+		}, false, false},
 		{"no descriptors", func() { write("acl.txt", "user carl\ntopic write b\n", 0o644) }, false, true},
 		{"empty", func() { write("acl.txt", "", 0o644) }, true, false},
 		{"blank lines and comments", func() { write("acl.txt", "\n\n# nothing\n\n", 0o644) }, true, false},
