@@ -32,8 +32,8 @@ func (r *Record) checkKID() error {
 		return fmt.Errorf("use %d", r.Use)
 	}
 	if r.Use.Symmetric() {
-		if len(r.KID) <= EpochSize {
-			return fmt.Errorf("symmetric kid has no group before its epoch of %d bytes", EpochSize)
+		if len(r.KID) < EpochSize {
+			return fmt.Errorf("symmetric kid has no room for its epoch of %d bytes", EpochSize)
 		}
 		return nil
 	}

@@ -13,8 +13,12 @@ import (
 // credentialWindow is how far an iat may be from the verifier's clock, seconds.
 const credentialWindow = 120
 
-// maxMarks bounds the (kid, Client Identifier) pairs of a Marks.
-const maxMarks = 1 << 20
+// Bounds of a Marks: its (kid, Client Identifier) pairs, and those of one P2 or P3 key, so that whoever has one device's
+// key cannot take the room of all others by changing its Client Identifier.
+const (
+	maxMarks       = 1 << 20
+	maxMarksPerKey = 1 << 14
+)
 
 // Marks holds the high-water mark of the credentials of each (kid, Client
 // Identifier). It is safe for concurrent use. Several brokers that serve the
@@ -22,18 +26,19 @@ const maxMarks = 1 << 20
 type Marks struct {
 	store StateStore // nil: marks are lost at a restart
 
-	mu    sync.Mutex // guards marks; held during Save, see Replay.mu
+	mu    sync.Mutex // guards all below; held during Save, see Replay.mu
 	marks map[string]uint64
+	byKey map[string]int // marks of each kid
 }
 
 // NewMarks returns no marks, or those kept in store.
 func NewMarks(store StateStore) (*Marks, error) {
-	m := &Marks{store: store, marks: map[string]uint64{}}
+	m := &Marks{store: store, marks: map[string]uint64{}, byKey: map[string]int{}}
 	if store == nil {
 		return m, nil
 	}
 	err := store.Load(func(key, value []byte) error {
-		domain, _, _, err := readStateKey(key)
+		domain, kid, _, err := readStateKey(key)
 		if err != nil || domain != domainMark {
 			return err
 		}
@@ -43,6 +48,7 @@ func NewMarks(store StateStore) (*Marks, error) {
 			return errState
 		}
 		m.marks[string(key)] = n
+		m.byKey[kid]++
 		return nil
 	})
 	if err != nil {
@@ -60,15 +66,18 @@ func (m *Marks) above(key []byte, n uint64) bool {
 }
 
 // raise moves the mark, durably, if n is still above it.
-func (m *Marks) raise(key []byte, n uint64) *Refusal {
+func (m *Marks) raise(key []byte, rec *keyring.Record, n uint64) *Refusal {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	last, known := m.marks[string(key)]
+	kid := string(rec.KID)
 	switch {
 	case known && n <= last:
 		return refuse(ReasonStale, "credential number was used")
 	case !known && len(m.marks) >= maxMarks:
 		return refuse(ReasonLimit, "%d credential marks", len(m.marks))
+	case !known && rec.Use != keyring.UseP1 && m.byKey[kid] >= maxMarksPerKey:
+		return refuse(ReasonLimit, "kid %x has %d credential marks: bind it to a client", rec.KID, m.byKey[kid])
 	}
 	if m.store != nil {
 		if err := m.store.Save(key, cbor.AppendUint(nil, n)); err != nil {
@@ -76,6 +85,9 @@ func (m *Marks) raise(key []byte, n uint64) *Refusal {
 		}
 	}
 	m.marks[string(key)] = n
+	if !known {
+		m.byKey[kid]++
+	}
 	return nil
 }
 
@@ -102,10 +114,33 @@ type Credential struct {
 // after the password of P1 has been checked and before CONNACK; if it fails
 // the client is not connected.
 func (c *Credential) Accept() error {
-	if r := c.marks.raise(c.key, c.number); r != nil {
+	if r := c.marks.raise(c.key, c.Record, c.number); r != nil {
 		return r
 	}
 	return nil
+}
+
+// IsCredential reports whether a Password has the form of a credential: one of the three tags, an array of four and a
+// protected header that holds a map. Whether it is one is for Verify to say. What people type does not begin so: the
+// bytes are not UTF-8 but in inputs that are made to be, which then fail as credentials.
+func IsCredential(password []byte) bool {
+	if tag := cose.TagOf(password); tag == 0 || tag == cose.TagEncrypt0 {
+		return false
+	}
+	r := cbor.NewReader(password)
+	if _, err := r.Tag(); err != nil {
+		return false
+	}
+	if n, err := r.Array(); err != nil || n != 4 {
+		return false
+	}
+	protected, err := r.Bytes()
+	if err != nil {
+		return false
+	}
+	inner := cbor.NewReader(protected)
+	pairs, err := inner.Map()
+	return err == nil && pairs > 0
 }
 
 // Verify checks the Password field of a CONNECT, cheap checks first. The error

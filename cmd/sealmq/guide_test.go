@@ -12,19 +12,50 @@ import (
 // TestGuide runs the commands of docs/guide/protect.md in their order, with the output that it shows. In a shown line
 // … stands for anything.
 func TestGuide(t *testing.T) {
-	b, err := os.ReadFile("../../docs/guide/protect.md")
+	runGuide(t, "../../docs/guide/protect.md", "", func(string) string { return "node\n" })
+}
+
+// TestLoginGuide runs the example of docs/operate/login.md against a broker with the configuration that stands in it.
+func TestLoginGuide(t *testing.T) {
+	runGuide(t, "../../docs/operate/login.md", "## Without TLS", func(yaml string) string {
+		return "exec sealmq config check sealmq.yaml\nnode config sealmq.yaml\n"
+	})
+}
+
+// runGuide makes a script of the commands of a document, from a heading to the next of its kind. start gives the lines
+// that start the broker: at the beginning, or where the document shows a configuration, which is written to sealmq.yaml.
+func runGuide(t *testing.T, path, heading string, start func(yaml string) string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := strings.Builder{}
-	script.WriteString("node\nenv SEALMQ_PORT=$PORT\nenv SEALMQ_HOST=127.0.0.1\n")
-	block, commands := false, 0
-	for line := range strings.Lines(string(b)) {
+	text := string(b)
+	if heading != "" {
+		_, rest, found := strings.Cut(text, "\n"+heading)
+		if !found {
+			t.Fatalf("%s has no heading %q", path, heading)
+		}
+		text, _, _ = strings.Cut(rest, "\n## ")
+	}
+	script, yaml := strings.Builder{}, strings.Builder{}
+	script.WriteString("env SEALMQ_HOST=127.0.0.1\nchmod 600 password.txt\n")
+	broker := func() { script.WriteString(start(yaml.String()) + "env SEALMQ_PORT=$PORT\n") }
+	if heading == "" {
+		broker()
+	}
+	block, commands := "", 0
+	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		switch {
 		case strings.HasPrefix(line, "```"):
-			block = line == "```console"
-		case !block || line == "":
+			if block == "yaml" {
+				broker()
+			}
+			block = strings.TrimPrefix(line, "```")
+		case block == "yaml":
+			yaml.WriteString(line + "\n")
+		case block != "console" || line == "":
 		case strings.HasPrefix(line, "$ sealmq "):
 			script.WriteString(strings.ReplaceAll(guideCommand(line[2:]), `"`, "'") + "\n")
 			commands++
@@ -38,8 +69,9 @@ func TestGuide(t *testing.T) {
 		}
 	}
 	if commands < 10 {
-		t.Fatalf("%d commands found in the guide", commands)
+		t.Fatalf("%d commands found in %s", commands, path)
 	}
+	script.WriteString("-- password.txt --\ncorrect horse battery\n-- sealmq.yaml --\n" + yaml.String())
 	dir := t.TempDir()
 	if err := os.WriteFile(dir+"/guide.txtar", []byte(script.String()), 0o600); err != nil {
 		t.Fatal(err)

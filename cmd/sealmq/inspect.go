@@ -23,6 +23,12 @@ type inspectCommand struct {
 	Checksum   string `name:"checksum" enum:",prefix,raw" default:"" help:"Form of a checksum."`
 	Credential bool   `name:"credential" help:"It is the password of a CONNECT."`
 
+	ClientID string  `name:"client-id" placeholder:"ID" group:"Connection" help:"Client Identifier of the connection that it came on, as a broker knows it."`
+	TLS      bool    `name:"tls" group:"Connection" help:"The connection was under TLS."`
+	Username *string `name:"username" short:"u" group:"Connection" help:"User name in the CONNECT of a credential."`
+	Server   string  `name:"server" placeholder:"TEXT" group:"Connection" help:"Name of the broker that a credential is for; with a keyring, it is verified."`
+	Level    string  `name:"protocol-version" short:"V" enum:"5,311,31" default:"5" group:"Connection" help:"Of the CONNECT of a credential: 5, 311 or 31."`
+
 	keyringFlags `embed:""`
 	JSON         bool `name:"json" help:"Print one JSON object."`
 }
@@ -101,14 +107,17 @@ func (c *inspectCommand) verify(a *app, out *inspection, b []byte) error {
 		}
 		out.Name = keyNameOf(keys, out.Envelope)
 	}
-	if c.Topic == "" || c.Credential || keys == nil && c.Checksum == "" && out.Matches == nil {
+	if c.Credential {
+		return c.verifyCredential(keys, out, b)
+	}
+	if c.Topic == "" || keys == nil && c.Checksum == "" && out.Matches == nil {
 		return nil
 	}
 	form := checksumForm(c.Checksum)
 	if out.Matches != nil {
 		form = protect.ChecksumPrefix
 	}
-	opening, err := protecting.NewOpening(keys, protecting.OpenOptions{Checksum: form, Clock: now})
+	opening, err := protecting.NewOpening(keys, protecting.OpenOptions{Checksum: form, Clock: now, ClientID: c.ClientID, TLS: c.TLS})
 	if err != nil {
 		return err
 	}
@@ -124,6 +133,36 @@ func (c *inspectCommand) verify(a *app, out *inspection, b []byte) error {
 	}
 	if !ok {
 		return &failure{exitProtection, "the message does not verify", out.Label, "", err}
+	}
+	return nil
+}
+
+// verifyCredential checks a credential as a broker does, but for what was used before. Of a P1 it shows that there is a
+// password, and not which.
+func (c *inspectCommand) verifyCredential(keys *protecting.Keys, out *inspection, b []byte) error {
+	if keys == nil || c.Server == "" {
+		return nil
+	}
+	marks, err := protect.NewMarks(nil)
+	if err != nil {
+		return err
+	}
+	p := &protect.Connect{Level: byte(protocolLevels[c.Level]), ClientID: c.ClientID, Server: c.Server}
+	if c.Username != nil {
+		p.HasUsername, p.Username = true, *c.Username
+	}
+	v := protect.Verifier{Keys: keys.Ring(), Marks: marks, Clock: now}
+	cred, err := v.Verify(b, p)
+	ok := err == nil
+	out.Verified = &ok
+	if err != nil {
+		out.Label = protecting.WhyNot(err)
+		return &failure{exitProtection, "the credential does not verify", out.Label, "client id, user name, version and server name must be those that it was made for", err}
+	}
+	defer cred.Password.Destroy()
+	out.Label = "credential of " + protecting.Name(keys.Ring(), cred.Record.KID)
+	if cred.Record.Use == keyring.UseP1 {
+		out.Label = fmt.Sprintf("password of %d bytes, sealed to %s", cred.Password.Len(), protecting.Name(keys.Ring(), cred.Record.KID))
 	}
 	return nil
 }
@@ -207,6 +246,9 @@ func (v *inspection) print(a *app) {
 	}
 }
 
+// protocolLevels are the words of --protocol-version.
+var protocolLevels = map[string]mqtt.Version{"5": mqtt.V5, "311": mqtt.V311, "31": mqtt.V31}
+
 // credentialCommand prints the Password of a CONNECT.
 type credentialCommand struct {
 	Type     string  `name:"type" required:"" enum:"p1,p2,p3" help:"p1: password sealed to the broker's key. p2: shared secret. p3: signature."`
@@ -251,8 +293,7 @@ func (c *credentialCommand) Run(a *app) error {
 		defer clear(word)
 		cred.Password = keyring.NewSecret(word)
 	}
-	level := map[string]mqtt.Version{"5": mqtt.V5, "311": mqtt.V311, "31": mqtt.V31}[c.Level]
-	p := &protect.Connect{Level: byte(level), ClientID: c.ClientID, Server: c.Server}
+	p := &protect.Connect{Level: byte(protocolLevels[c.Level]), ClientID: c.ClientID, Server: c.Server}
 	if c.Username != nil {
 		p.HasUsername, p.Username = true, *c.Username
 	}

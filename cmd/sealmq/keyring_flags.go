@@ -171,7 +171,8 @@ type keyLine struct {
 	Content     string   `json:"content_algorithm,omitempty"`
 	Private     bool     `json:"private"` // the secret half is here
 	Sender      string   `json:"sender"`
-	SenderID    string   `json:"sender_id,omitempty"` // hexadecimal
+	SenderSize  int      `json:"sender_size,omitempty"` // of wire, in bytes
+	SenderID    string   `json:"sender_id,omitempty"`   // hexadecimal
 	Topics      []string `json:"topics,omitempty"`
 	ClientID    string   `json:"client_id,omitempty"`
 	MaxAge      string   `json:"max_age,omitempty"`
@@ -184,7 +185,7 @@ type keyLine struct {
 func describeKey(rec *keyring.Record) keyLine {
 	l := keyLine{
 		Name: rec.Group, KID: hex.EncodeToString(rec.KID), Type: typeOf(rec), State: rec.State.String(), Algorithm: rec.Alg.String(),
-		Private: rec.Key != nil && rec.Key.Private(), Sender: rec.Sender.Kind.String(), SenderID: hex.EncodeToString(rec.Sender.ID),
+		Private: rec.Key != nil && rec.Key.Private(), Sender: rec.Sender.Kind.String(), SenderSize: rec.Sender.Size, SenderID: hex.EncodeToString(rec.Sender.ID),
 		Topics: rec.Topics, ClientID: rec.ClientID, MaxMessages: rec.MaxMessages,
 	}
 	if rec.ContentAlg != 0 {

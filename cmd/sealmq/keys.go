@@ -1,8 +1,11 @@
 package main
 
 import (
+	"encoding/hex"
 	"fmt"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/sealmq/sealmq/cose"
 	"github.com/sealmq/sealmq/internal/protecting"
@@ -29,7 +32,7 @@ func (*keysCommand) Example() string { return "sealmq keys ls" }
 // policyFlags are the fields of a record that its holder chooses.
 type policyFlags struct {
 	Topics      []string `name:"topics" sep:"none" placeholder:"FILTER" group:"Policy" help:"Topic filter on which the key may be used. Can be repeated; message keys need one."`
-	Sender      string   `name:"sender" placeholder:"RULE" group:"Policy" help:"Where the sender's id stands: wire, fixed:ID, client-id or anonymous. Default: wire for shared keys, the key's own id for signatures, anonymous for recipients, client-id for credentials."`
+	Sender      string   `name:"sender" placeholder:"RULE" group:"Policy" help:"Where the sender's id stands: wire (8 bytes in each message) or wire:N, fixed:ID or fixed:0xHEX, client-id, redistribution (sealed again by a broker) or anonymous. Default: wire for shared keys, the key's own id for signatures, anonymous for recipients, client-id for credentials."`
 	ClientID    string   `name:"client-id" placeholder:"ID" group:"Policy" help:"Client Identifier that the key belongs to."`
 	MaxAge      duration `name:"max-age" placeholder:"SECONDS" group:"Policy" help:"Messages older than this are refused."`
 	MaxMessages uint64   `name:"max-messages" placeholder:"N" group:"Policy" help:"Messages before the key must be rotated; default what the algorithm allows."`
@@ -37,6 +40,8 @@ type policyFlags struct {
 	Clockless   bool     `name:"allow-clockless" group:"Policy" help:"For senders without clock and counter: mode S with boot 0, or credentials without time."`
 	Pairwise    bool     `name:"pairwise" group:"Policy" help:"Exactly one sender and one receiver hold the key, so that it names its source."`
 	BrokerHolds bool     `name:"broker-may-hold" group:"Policy" help:"A broker may get the key: then it is not end-to-end."`
+	EndToEnd    bool     `name:"end-to-end" group:"Policy" help:"No broker ever holds the key; the default for keys that encrypt."`
+	Broker      bool     `name:"signer-is-broker" group:"Policy" help:"The signature key belongs to a broker: it vouches for the senders of what the broker seals again."`
 	Binding     bool     `name:"bind-connect" group:"Policy" help:"A credential covers the whole CONNECT."`
 }
 
@@ -45,6 +50,7 @@ func (f *policyFlags) apply(rec *keyring.Record) error {
 	rec.Topics, rec.ClientID, rec.MaxMessages = f.Topics, f.ClientID, f.MaxMessages
 	rec.MaxAge = secondsOf(f.MaxAge)
 	rec.Unordered, rec.Clockless, rec.Pairwise, rec.Binding = f.Unordered, f.Clockless, f.Pairwise, f.Binding
+	rec.Broker = f.Broker
 	credential := rec.Use == keyring.UseP1 || rec.Use == keyring.UseP2 || rec.Use == keyring.UseP3
 	if len(f.Topics) == 0 && !credential {
 		return usageError("no topics given", "a key is bound to the topics it may be used on", "add --topics FILTER, such as --topics 'plant/#'")
@@ -57,8 +63,12 @@ func (f *policyFlags) apply(rec *keyring.Record) error {
 	if err := f.sender(rec); err != nil {
 		return err
 	}
+	if f.EndToEnd && f.BrokerHolds {
+		return usageError("cannot use --end-to-end with --broker-may-hold", "an end-to-end key is one that no broker holds", "")
+	}
 	sealing := rec.Use == keyring.UseR || rec.Use == keyring.UseS || rec.Use == keyring.UseEnc
-	rec.E2E = sealing && !f.BrokerHolds && rec.Sender.Kind != keyring.SenderClientID
+	toBroker := rec.Sender.Kind == keyring.SenderClientID || rec.Sender.Kind == keyring.SenderRedistribution
+	rec.E2E = f.EndToEnd || sealing && !f.BrokerHolds && !toBroker
 	return keyFailure(rec.Validate())
 }
 
@@ -77,19 +87,45 @@ func (f *policyFlags) sender(rec *keyring.Record) error {
 			return nil
 		}
 	}
+	word, rest, parameter := strings.Cut(rule, ":")
 	switch {
 	case rule == "wire":
 		rec.Sender = keyring.SenderRule{Kind: keyring.SenderWire, Size: protecting.SenderSize}
 	case rule == "client-id":
 		rec.Sender.Kind = keyring.SenderClientID
+	case rule == "redistribution":
+		rec.Sender.Kind = keyring.SenderRedistribution
 	case rule == "anonymous":
 		rec.Sender.Kind = keyring.SenderAnonymous
-	case len(rule) > len("fixed:") && rule[:len("fixed:")] == "fixed:":
-		rec.Sender = keyring.SenderRule{Kind: keyring.SenderFixed, ID: []byte(rule[len("fixed:"):])}
+	case word == "wire" && parameter:
+		size, err := strconv.Atoi(rest)
+		if err != nil || size < 1 || size > keyring.MaxSenderID {
+			return usageError("cannot use --sender "+rule, fmt.Sprintf("a sender id has 1 to %d bytes", keyring.MaxSenderID), "")
+		}
+		rec.Sender = keyring.SenderRule{Kind: keyring.SenderWire, Size: size}
+	case word == "fixed" && rest != "":
+		id, err := senderID(rest)
+		if err != nil {
+			return err
+		}
+		rec.Sender = keyring.SenderRule{Kind: keyring.SenderFixed, ID: id}
 	default:
-		return usageError("cannot use --sender "+rule, "there are wire, fixed:ID, client-id and anonymous", "")
+		return usageError("cannot use --sender "+rule, "there are wire, wire:N, fixed:ID, client-id, redistribution and anonymous", "")
 	}
 	return nil
+}
+
+// senderID reads an id: text as it is, or bytes in hexadecimal after 0x.
+func senderID(s string) ([]byte, error) {
+	digits, isHex := strings.CutPrefix(s, "0x")
+	if !isHex {
+		return []byte(s), nil
+	}
+	id, err := hex.DecodeString(digits)
+	if err != nil || len(id) < 1 || len(id) > keyring.MaxSenderID {
+		return nil, usageError("cannot use the sender id "+s, fmt.Sprintf("after 0x stand 1 to %d bytes in hexadecimal", keyring.MaxSenderID), "")
+	}
+	return id, nil
 }
 
 // keyType is a use with its algorithms.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -64,7 +65,11 @@ func (c *keysExportCommand) single(a *app, keys *protecting.Keys) error {
 	}
 	defer clear(b)
 	out := newKeysReport()
-	out.Did, out.DryRun, out.Keys = "exported the public half of "+c.Names[0], c.DryRun, []keyLine{describeKey(rec)}
+	shown := rec
+	if !c.Secret {
+		shown = rec.Public()
+	}
+	out.Did, out.DryRun, out.Keys = "exported the public half of "+c.Names[0], c.DryRun, []keyLine{describeKey(shown)}
 	if c.Secret {
 		out.Did = "exported the secret of " + c.Names[0]
 		a.warn("whoever reads " + c.Out + " has the key")
@@ -77,20 +82,50 @@ func (c *keysExportCommand) single(a *app, keys *protecting.Keys) error {
 	}
 	if !c.Secret {
 		out.next("give " + c.Out + " to others by a way on which nobody can exchange it; they run: sealmq keys import " + c.Out +
-			" --name " + rec.Group + " --type " + strings.TrimSuffix(typeOf(rec), "-s") + topicArgs(rec))
+			" --name " + rec.Group + " --type " + strings.TrimSuffix(typeOf(rec), "-s") + policyArgs(rec))
 	}
 	return out.print(a, c.JSON)
 }
 
-func topicArgs(rec *keyring.Record) string {
+// policyArgs are the flags that give another holder of a key the same record.
+func policyArgs(rec *keyring.Record) string {
 	if protecting.IsExporter(rec) {
 		return ""
 	}
-	args := ""
+	var b strings.Builder
 	for _, t := range rec.Topics {
-		args += " --topics '" + t + "'"
+		writef(&b, " --topics '%s'", t)
 	}
-	return args
+	if rec.ClientID != "" {
+		writef(&b, " --client-id '%s'", rec.ClientID)
+	}
+	if rec.Sender.Kind == keyring.SenderFixed && !bytes.Equal(rec.Sender.ID, rec.KID) {
+		writef(&b, " --sender fixed:0x%x", rec.Sender.ID)
+	}
+	if rec.Use == keyring.UseEnc && rec.Sender.Kind == keyring.SenderClientID {
+		writef(&b, " --sender client-id")
+	}
+	if rec.Sender.Kind == keyring.SenderAnonymous && (rec.Use == keyring.UseSign || rec.Use == keyring.UseP3) {
+		writef(&b, " --sender anonymous")
+	}
+	if rec.MaxAge != 0 {
+		writef(&b, " --max-age %d", rec.MaxAgeSeconds())
+	}
+	for _, f := range []struct {
+		on   bool
+		flag string
+	}{
+		{rec.Unordered, "allow-unordered"},
+		{rec.Clockless, "allow-clockless"},
+		{rec.Broker, "signer-is-broker"},
+		{rec.Binding, "bind-connect"},
+		{rec.Use == keyring.UseEnc && !rec.E2E && rec.Sender.Kind != keyring.SenderClientID, "broker-may-hold"},
+	} {
+		if f.on {
+			writef(&b, " --%s", f.flag)
+		}
+	}
+	return b.String()
 }
 
 // newest returns the epoch to give away: the one that waits, or else the one that seals.

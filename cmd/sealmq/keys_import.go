@@ -15,12 +15,13 @@ const maxKeyFile = 64 << 20 // bytes; a bundle of 1024 records is far below
 
 // keysImportCommand installs keys of others.
 type keysImportCommand struct {
-	File string `arg:"" name:"FILE" help:"COSE_Key, JWK, PEM, or a bundle; - reads standard input."`
-	Name string `name:"name" placeholder:"NAME" help:"Name of the key in this keyring; not for a bundle."`
-	Type string `name:"type" placeholder:"TYPE" help:"What the key is for, as in keys new; not for a bundle."`
-	Mode string `name:"mode" enum:"R,S" default:"R" help:"Of encrypt: R or S, as in keys new."`
-	KID  string `name:"kid" placeholder:"HEX" help:"Key id of a shared key, the same at all its holders; a COSE_Key carries it."`
-	From string `name:"from" placeholder:"NAME" help:"Exporter whose bundle it must be; default any exporter in this keyring."`
+	File  string `arg:"" name:"FILE" help:"COSE_Key, JWK, PEM, or a bundle; - reads standard input."`
+	Name  string `name:"name" placeholder:"NAME" help:"Name of the key in this keyring; not for a bundle."`
+	Type  string `name:"type" placeholder:"TYPE" help:"What the key is for, as in keys new; not for a bundle."`
+	Mode  string `name:"mode" enum:"R,S" default:"R" help:"Of encrypt: R or S, as in keys new."`
+	KID   string `name:"kid" placeholder:"HEX" help:"Key id, the same at all holders. A COSE_Key carries it; that of a public key is the first 8 to 32 bytes of its thumbprint, 8 if not given."`
+	State string `name:"state" enum:"active,pre-active,decrypt-only" default:"active" help:"active; pre-active, which opens and does not seal yet; or decrypt-only, which only opens."`
+	From  string `name:"from" placeholder:"NAME" help:"Exporter whose bundle it must be; default any exporter in this keyring."`
 
 	policyFlags  `embed:""`
 	keyringFlags `embed:""`
@@ -108,17 +109,26 @@ func (c *keysImportCommand) record(key *cose.Key, info cose.KeyInfo) (*keyring.R
 	if c.Type == "exporter" {
 		c.Topics = []string{protecting.ExporterTopic}
 	}
-	rec, err := c.policyFlags.record(c.Name, t, key)
-	if err != nil || !t.use.Symmetric() {
-		return rec, err
+	kid := info.KID
+	if tp := key.Thumbprint(); !t.use.Symmetric() && (len(kid) < keyring.MinPublicKID || !bytes.HasPrefix(tp[:], kid)) {
+		kid = nil // a name that another program gave the key; here it is its thumbprint
 	}
-	if rec.KID = info.KID; c.KID != "" {
-		if rec.KID, err = hex.DecodeString(c.KID); err != nil {
+	if c.KID != "" {
+		if kid, err = hex.DecodeString(c.KID); err != nil || len(kid) == 0 {
 			return nil, usageError("cannot use --kid", "it is not hexadecimal", "")
 		}
 	}
-	if len(rec.KID) == 0 {
+	if len(kid) == 0 && t.use.Symmetric() {
 		return nil, usageError("cannot import a shared key without its kid", "all holders use the same", "add --kid HEX")
+	}
+	rec, err := c.policyFlags.record(c.Name, t, key, kid)
+	if err != nil {
+		return nil, err
+	}
+	for state := keyring.StatePreActive; state <= keyring.StateDecryptOnly; state++ {
+		if state.String() == c.State {
+			rec.State = state
+		}
 	}
 	return rec, keyFailure(rec.Validate())
 }

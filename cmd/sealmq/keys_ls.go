@@ -70,7 +70,7 @@ func (c *keysShowCommand) Run(a *app) error {
 			{"type", k.Type},
 			{"state", k.State},
 			{"algorithm", strings.TrimSpace(k.Algorithm + " " + k.Content)},
-			{"sender", strings.TrimSpace(k.Sender + " " + k.SenderID)},
+			{"sender", strings.TrimSpace(k.Sender + sizeOf(k.SenderSize) + " " + k.SenderID)},
 			{"topics", strings.Join(k.Topics, " ")},
 			{"client id", k.ClientID},
 			{"max age", k.MaxAge},
@@ -88,6 +88,14 @@ func (c *keysShowCommand) Run(a *app) error {
 		writef(a.stdout, "%-11s %s\n\n", "holds", half)
 	}
 	return nil
+}
+
+// sizeOf shows the length of the sender id in each message.
+func sizeOf(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" of %d bytes", n)
 }
 
 // keysVerifyCommand checks a keyring.

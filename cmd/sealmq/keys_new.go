@@ -95,19 +95,20 @@ func (c *keysNewCommand) record() (*keyring.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.policyFlags.record(c.Name, t, key)
+	return c.policyFlags.record(c.Name, t, key, nil)
 }
 
-// record puts a key under its policy.
-func (f *policyFlags) record(name string, t keyType, key *cose.Key) (*keyring.Record, error) {
-	rec := &keyring.Record{Key: key, Use: t.use, Alg: t.alg, ContentAlg: t.content, Group: name, State: keyring.StateActive}
-	if t.use.Symmetric() {
-		kid, err := protecting.NewSymmetricKID()
-		if err != nil {
+// record puts a key under its policy. Without a kid it gets a new one, or the usual one of a public key.
+func (f *policyFlags) record(name string, t keyType, key *cose.Key, kid []byte) (*keyring.Record, error) {
+	rec := &keyring.Record{KID: kid, Key: key, Use: t.use, Alg: t.alg, ContentAlg: t.content, Group: name, State: keyring.StateActive}
+	switch {
+	case len(kid) > 0:
+	case t.use.Symmetric():
+		var err error
+		if rec.KID, err = protecting.NewSymmetricKID(); err != nil {
 			return nil, err
 		}
-		rec.KID = kid
-	} else {
+	default:
 		rec.KID = protecting.PublicKID(key.Thumbprint())
 	}
 	return rec, f.apply(rec)

@@ -20,7 +20,8 @@ type nodeKey struct{}
 
 // scriptNode is the script command node. "node DIR" starts a broker with its state in DIR and puts its port into $PORT;
 // "node" one that keeps nothing, whose control folder goes into $CONTROL. "node stop" stops it, "node await CLIENT"
-// waits until a client is connected, "node damage DIR" tears the tables of a stopped broker.
+// waits until a client is connected, "node damage DIR" tears the tables of a stopped broker, "node config FILE" starts one
+// as the file says, on a free port of loopback in place of its listeners.
 func scriptNode(ts *testscript.TestScript, neg bool, args []string) {
 	running, _ := ts.Value(nodeKey{}).(*scripted)
 	switch {
@@ -37,6 +38,8 @@ func scriptNode(ts *testscript.TestScript, neg bool, args []string) {
 		for _, t := range tables {
 			ts.Check(os.Truncate(t, 100))
 		}
+	case len(args) == 2 && args[0] == "config":
+		running.start(ts, config.Flags{Config: ts.MkAbs(args[1]), Listen: []string{"mqtt://127.0.0.1:0"}})
 	case len(args) == 2 && args[0] == "await":
 		running.await(ts, args[1])
 	default:
@@ -44,14 +47,18 @@ func scriptNode(ts *testscript.TestScript, neg bool, args []string) {
 		if len(args) == 1 {
 			f.Data = ts.MkAbs(args[0])
 		}
-		plan, err := config.FromFlags(f)
-		ts.Check(err)
-		running.node, err = node.Start(context.Background(), plan, slog.New(slog.DiscardHandler), "test")
-		ts.Check(err)
-		ts.Defer(func() { running.stop(ts) })
-		ts.Setenv("PORT", strconv.Itoa(running.node.Addrs()[0].(*net.TCPAddr).Port))
-		ts.Setenv("CONTROL", running.node.ControlDir())
+		running.start(ts, f)
 	}
+}
+
+func (s *scripted) start(ts *testscript.TestScript, f config.Flags) {
+	plan, err := config.FromFlags(f)
+	ts.Check(err)
+	s.node, err = node.Start(context.Background(), plan, slog.New(slog.DiscardHandler), "test")
+	ts.Check(err)
+	ts.Defer(func() { s.stop(ts) })
+	ts.Setenv("PORT", strconv.Itoa(s.node.Addrs()[0].(*net.TCPAddr).Port))
+	ts.Setenv("CONTROL", s.node.ControlDir())
 }
 
 // scripted is the node of one script; nil inside when none runs.

@@ -24,8 +24,9 @@ func (*passwdCommand) Example() string { return "sealmq passwd add passwd alice"
 
 // secretFlags are the ways to give a password; without one the terminal is asked.
 type secretFlags struct {
-	Stdin    bool `name:"stdin" xor:"secret" help:"Read the password from the first line of standard input."`
-	Password text `name:"password" xor:"secret" placeholder:"PASSWORD" help:"The password. The process list shows it: prefer --stdin."`
+	Stdin    bool   `name:"stdin" xor:"secret" help:"Read the password from the first line of standard input."`
+	FromFile string `name:"password-file" xor:"secret" placeholder:"FILE" help:"Read the password from the first line of a file."`
+	Password text   `name:"password" xor:"secret" placeholder:"PASSWORD" help:"The password. The process list shows it: prefer --stdin."`
 }
 
 // read returns the password; twice asks the terminal a second time.
@@ -33,6 +34,8 @@ func (f *secretFlags) read(a *app, twice bool) ([]byte, error) {
 	switch {
 	case f.Stdin:
 		return readSecretLine(a.stdin, "standard input")
+	case f.FromFile != "":
+		return readSecretFile(f.FromFile, a)
 	case f.Password != "":
 		a.warn("--password: the process list shows the password; prefer --stdin")
 		return []byte(f.Password), nil
@@ -78,7 +81,7 @@ func (c *passwdAddCommand) Run(a *app) error {
 	if err := authn.EditAccounts(c.File, true, set); err != nil {
 		return accountError(c.File, err)
 	}
-	a.note("a running broker takes the change over at its next reload (SIGHUP)")
+	a.note("a running broker takes the change over by itself within seconds")
 	return nil
 }
 
@@ -135,7 +138,7 @@ func (c *passwdRmCommand) Run(a *app) error {
 	if err != nil {
 		return accountError(c.File, err)
 	}
-	a.note("a running broker takes the change over at its next reload (SIGHUP)")
+	a.note("a running broker takes the change over by itself within seconds")
 	return nil
 }
 

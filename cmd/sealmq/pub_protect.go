@@ -8,6 +8,7 @@ import (
 	"github.com/sealmq/sealmq/client"
 	"github.com/sealmq/sealmq/internal/protecting"
 	"github.com/sealmq/sealmq/keyring"
+	"github.com/sealmq/sealmq/mqtt"
 	"github.com/sealmq/sealmq/protect"
 )
 
@@ -17,6 +18,8 @@ type protectFlags struct {
 	KeyNames    []string `name:"key-name" sep:"none" placeholder:"NAME" group:"Protection" help:"Key of the level; for sign+encrypt the signature key, and the shared key if there is no --to. Can be repeated. Without --cert, --key means the same."`
 	To          []string `name:"to" sep:"none" placeholder:"NAME" group:"Protection" help:"Recipient to encrypt to. Can be repeated."`
 	TTL         duration `name:"ttl" placeholder:"SECONDS" group:"Protection" help:"The message is refused after this time."`
+	SenderID    string   `name:"sender-id" placeholder:"0xHEX" group:"Protection" help:"Sender id in each message, for keys of --sender wire:N; default that of the keyring."`
+	Format      *uint16  `name:"content-format" placeholder:"N" group:"Protection" help:"CoAP Content-Format of the payload, in the protected header."`
 	WillProtect string   `name:"will-protect" placeholder:"LEVEL" group:"Protection" help:"How the will is protected; default as --protect."`
 	Envelope    bool     `name:"show-envelope" group:"Protection" help:"Print on stderr what leaves, in hexadecimal."`
 }
@@ -26,12 +29,19 @@ func (f *protectFlags) sealing(a *app, keys *protecting.Keys, cfg *client.Config
 	p := &protecting.Protector{}
 	options := protecting.SealOptions{
 		Level: protecting.Level(f.Protect), Keys: f.KeyNames, To: f.To, Checksum: form, ClientID: cfg.ClientID,
-		TTL: secondsOf(f.TTL), Clock: now,
+		TTL: secondsOf(f.TTL), Clock: now, ContentFormat: f.Format,
+	}
+	if f.SenderID != "" {
+		var err error
+		if options.Sender, err = senderID(f.SenderID); err != nil {
+			return nil, err
+		}
 	}
 	if options.Level == protecting.LevelNone && (len(f.KeyNames)+len(f.To) > 0 || f.TTL != 0) && f.WillProtect == "" {
 		return nil, usageError("cannot use a key without --protect", "the message would leave as it is", "add --protect mac, sign, encrypt or sign+encrypt")
 	}
 	will := options
+	will.Will = true
 	if f.WillProtect != "" {
 		will.Level = protecting.Level(f.WillProtect)
 		if cfg.Will == nil {
@@ -100,6 +110,8 @@ func (f *credentialFlags) apply(keys *protecting.Keys, cfg *client.Config) error
 		return usageError("cannot use --credential "+f.Credential, "there are p1, p2 and p3", "")
 	case f.CredentialKey == "" || f.ServerName == "":
 		return usageError("cannot make a credential", "it needs a key and the broker's name", "add --credential-key NAME --server-name TEXT")
+	case cfg.Version != mqtt.V5 && cfg.Username == "":
+		return usageError("cannot make a credential", "before MQTT 5 a password needs a user name", "add -u NAME")
 	case cfg.ClientID == "":
 		return usageError("cannot make a credential", "it is bound to the client identifier", "add -i NAME")
 	case (use == keyring.UseP1) != (cfg.Password != nil):

@@ -22,7 +22,7 @@ import (
 const stopTimeout = 10 * time.Second
 
 // runBroker starts a node, says what to type next, and keeps it running until ctx is done. SIGHUP reads the
-// configuration again.
+// configuration and its files again; changes of the files alone are noticed without it.
 func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger, level *slog.LevelVar) error {
 	n, err := node.Start(ctx, plan, log, readBuild(false).Version)
 	if err != nil {
@@ -37,6 +37,8 @@ func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger
 	hangup := make(chan os.Signal, 1)
 	notifyReload(hangup)
 	defer signal.Stop(hangup)
+	look := time.NewTicker(node.WatchInterval)
+	defer look.Stop()
 	var failed error
 	for done := false; !done; {
 		select {
@@ -47,6 +49,8 @@ func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger
 		case <-watchdog:
 			n.Broker().Snapshot() // takes the locks of the broker: one that hangs is given up
 			manager.Alive()
+		case now := <-look.C:
+			n.Poll(plan, now)
 		case failed = <-n.Failed():
 			done = true
 		case <-ctx.Done():

@@ -127,8 +127,12 @@ type protectionLine struct {
 	Integrity    string `json:"integrity"`
 	Confidential bool   `json:"confidential"`
 	EndToEnd     bool   `json:"end_to_end"`
-	Sender       string `json:"sender,omitempty"` // hexadecimal
+	Sender       string `json:"sender,omitempty"`         // hexadecimal
+	ContentType  *int   `json:"content_format,omitempty"` // CoAP Content-Format
+	Unordered    bool   `json:"unordered,omitempty"`
+	Kind         string `json:"kind,omitempty"` // publish, will or redistribution
 	IssuedAt     string `json:"issued_at,omitempty"`
+	Expires      string `json:"expires,omitempty"`
 	Boot         uint32 `json:"boot,omitempty"`
 	Sequence     uint32 `json:"sequence,omitempty"`
 }
@@ -142,6 +146,16 @@ func (v *shown) line() protectionLine {
 	}
 	if r.HasIAT {
 		l.IssuedAt = r.IAT.UTC().Format(time.RFC3339)
+	}
+	if r.HasExp {
+		l.Expires = r.Exp.UTC().Format(time.RFC3339)
+	}
+	if r.HasContentType {
+		n := int(r.ContentType)
+		l.ContentType = &n
+	}
+	if r.Kind != 0 {
+		l.Kind, l.Unordered = r.Kind.String(), !r.Ordered
 	}
 	return l
 }

@@ -29,6 +29,7 @@ type tree struct {
 	Backup  backupCommand     `cmd:"" help:"Copy the state of a running broker."`
 	Restore restoreCommand    `cmd:"" help:"Make a data folder out of a backup."`
 	Passwd  passwdCommand     `cmd:"" help:"Manage the account files of the broker."`
+	CA      caCommand         `cmd:"" name:"ca" help:"Make, renew, revoke, inspect and trust certificates."`
 	Keys    keysCommand       `cmd:"" help:"Make, list, change and exchange keys."`
 	Inspect inspectCommand    `cmd:"" help:"Take a protected payload apart, with or without keys."`
 	Cred    credentialCommand `cmd:"" name:"credential" help:"Print a CONNECT credential for another client."`

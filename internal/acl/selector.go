@@ -97,9 +97,9 @@ func (s Selector) String() string {
 	return "nobody"
 }
 
-// local reports whether p is an account of this broker.
+// local reports whether p is an account of this broker. A P1 credential carries the password of one.
 func local(p *identity.Principal) bool {
-	return p.Issuer == "" && (p.Method == "password" || p.Method == "scram")
+	return p.Issuer == "" && (p.Method == "password" || p.Method == "scram" || p.Method == "p1")
 }
 
 // matches decides for one client. groups holds the members of every group.

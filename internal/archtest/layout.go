@@ -57,6 +57,7 @@ var layout = []Package{
 	{Dir: "mqtt", Layer: Vocabulary},
 	{Dir: "topic", Layer: Vocabulary},
 	{Dir: "internal/cbor", Layer: Vocabulary},
+	{Dir: "vectors", Layer: Vocabulary},
 	{Dir: "cose", Layer: Vocabulary, May: []string{"internal/cbor"}},
 	{
 		Dir: "internal/privfile", Layer: Vocabulary,
@@ -108,9 +109,9 @@ var layout = []Package{
 	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "mqtt", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
+	{Dir: "internal/ca", Layer: Adapter, May: []string{"internal/privfile"}},
 	{Dir: "internal/mosquittoconf", Layer: Adapter},
 	{Dir: "internal/ops", Layer: Adapter, May: []string{"internal/observe", "internal/privfile"}},
-	{Dir: "internal/ca", Layer: Adapter, Planned: true},
 	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/identity", "topic"}},
 
 	{
@@ -120,6 +121,10 @@ var layout = []Package{
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "mqtt", "protect", "psktls", "topic",
 		},
 		Tests: []string{"client"},
+	},
+	{
+		Dir: "internal/outcomes", Layer: Wiring,
+		May: []string{"client", "cose", "internal/config", "internal/node", "internal/protecting", "keyring", "mqtt", "protect", "vectors"},
 	},
 	{
 		Dir: "cmd/sealmq", Layer: Wiring,

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -127,26 +128,30 @@ func CheckTemplate(s string) error {
 }
 
 func parseTemplate(s string) (template, error) {
-	t := template{text: s}
+	parts, err := splitTemplate(s, "certificate", "{cn}", "{subject}", "{san_dns}", "{san_email}", "{san_uri}", "{san_ip}", "{fingerprint}")
+	return template{text: s, parts: parts}, err
+}
+
+// splitTemplate cuts a template into literal, field, literal, field, … literal; there is at least one of the fields.
+func splitTemplate(s, what string, fields ...string) (parts []string, err error) {
 	at := 0
 	for _, m := range fieldForm.FindAllStringSubmatchIndex(s, -1) {
-		field := s[m[2]:m[3]]
-		if certificateFields[field] == nil {
-			return template{}, fmt.Errorf("the field {%s} is not known; there are {cn}, {subject}, {san_dns}, {san_email}, {san_uri}, {san_ip}, {fingerprint}", bounded(field))
+		if !slices.Contains(fields, s[m[0]:m[1]]) {
+			return nil, fmt.Errorf("the field {%s} is not known; there are %s", bounded(s[m[2]:m[3]]), strings.Join(fields, ", "))
 		}
-		t.parts = append(t.parts, s[at:m[0]], field)
+		parts = append(parts, s[at:m[0]], s[m[2]:m[3]])
 		at = m[1]
 	}
-	if len(t.parts) == 0 {
-		return template{}, errors.New("there is no field such as {cn} or {san_uri} in it: every certificate would be the same client")
+	if len(parts) == 0 {
+		return nil, fmt.Errorf("there is no field such as %s in it: every %s would be the same client", fields[0], what)
 	}
-	t.parts = append(t.parts, s[at:])
-	for i := 0; i < len(t.parts); i += 2 {
-		if strings.ContainsAny(t.parts[i], "{}") || t.parts[i] != "" && plainName(t.parts[i], "#+*") != nil {
-			return template{}, errors.New("outside of fields it holds a brace, a wildcard or a control character")
+	parts = append(parts, s[at:])
+	for i := 0; i < len(parts); i += 2 {
+		if strings.ContainsAny(parts[i], "{}") || parts[i] != "" && plainName(parts[i], "#+*") != nil {
+			return nil, errors.New("outside of fields it holds a brace, a wildcard or a control character")
 		}
 	}
-	return t, nil
+	return parts, nil
 }
 
 func bounded(s string) string { return strings.Trim(quote(s), `"`) }

@@ -19,6 +19,7 @@ type Options struct {
 	JWT         *JWTOptions
 	Certificate *CertificateOptions
 	PSK         bool
+	Credential  *CredentialOptions
 	Lockout     LockoutOptions
 	HashSlots   int // passwords hashed at once; a reload does not change it
 	HashQueue   int // logins that may wait for a slot; a reload does not change it
@@ -31,7 +32,7 @@ type Options struct {
 
 // Methods in the order in which they are asked when the configuration gives none: what the transport proved first, what
 // needs no secret on the wire next, and passwords, which recognise the most, last.
-var Methods = []string{"certificate", "psk", "scram", "jwt", "password"}
+var Methods = []string{"certificate", "psk", "scram", "credential", "jwt", "password"}
 
 // method is one way to log in. All its functions are safe for concurrent use.
 type method interface {
@@ -134,6 +135,14 @@ func (o *Options) methods(queue *hashQueue) (map[string]method, error) {
 	}
 	if o.PSK {
 		keep(psk{}, nil)
+	}
+	if o.Credential != nil {
+		passwords, _ := made["password"].(*password)
+		if passwords == nil && o.Password != nil {
+			return nil, errors.Join(problems...) // P1 has nothing to be checked with, and that has been said
+		}
+		m, err := newCredential(o.Credential, passwords, o.Log)
+		keep(m, err)
 	}
 	return made, errors.Join(problems...)
 }

@@ -11,7 +11,7 @@ import (
 // Refusal is the Cause of a rejected login, for the log and for explain. It never holds a secret, and what it quotes
 // from the client is bounded and escaped.
 type Refusal struct {
-	Method   string // as in the configuration: "password", "scram", "jwt", "certificate", "psk", "anonymous", or "lockout"
+	Method   string // as in the configuration: "password", "scram", "jwt", "certificate", "psk", "credential", "anonymous", or "lockout"
 	Check    string // what was looked at
 	Expected string
 	Found    string // may be empty

@@ -19,22 +19,24 @@ type ackFIFO struct {
 
 type slot struct {
 	kind   mqtt.PacketType
-	closes bool // sending it ends a message counted in open
+	closes bool // sending it ends a message counted against the Receive Maximum
 	code   mqtt.ReasonCode
 	pid    mqtt.PacketID
 	waits  int32
-	size   int32
+	size   int32 // of the PUBLISH, for the bound on unacknowledged bytes
 	why    string
 }
 
-// begin opens a slot that waits for one complete call. closes says that sending it ends a message counted against the
-// Receive Maximum; size is the PUBLISH's, for the bound on unacknowledged bytes.
-func (f *ackFIFO) begin(kind mqtt.PacketType, pid mqtt.PacketID, closes bool, size int) (number uint64) {
+// begin opens s, which waits for one complete call, and counts opened messages against the Receive Maximum. It returns how
+// many messages and bytes are now open.
+func (f *ackFIFO) begin(s slot, opened int) (number uint64, open int, bytes int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.slots = append(f.slots, slot{kind: kind, pid: pid, closes: closes, waits: 1, size: int32(size)})
-	f.bytes += int64(size)
-	return f.base + uint64(len(f.slots)) - 1
+	s.waits = 1
+	f.slots = append(f.slots, s)
+	f.bytes += int64(s.size)
+	f.open += opened
+	return f.base + uint64(len(f.slots)) - 1, f.open, f.bytes
 }
 
 // wait makes the slot wait for n more complete calls.
@@ -44,21 +46,6 @@ func (f *ackFIFO) wait(number uint64, n int32) {
 	if i := number - f.base; i < uint64(len(f.slots)) {
 		f.slots[i].waits += n
 	}
-}
-
-// counted adds to the messages open against the Receive Maximum and reports how many there are now.
-func (f *ackFIFO) counted(n int) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.open += n
-	return f.open
-}
-
-// unacked returns how many slots are open and how many bytes they stand for.
-func (f *ackFIFO) unacked() (n int, bytes int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.slots), f.bytes
 }
 
 // answer is what a slot is completed with. The zero value is success.

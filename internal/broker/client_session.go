@@ -153,7 +153,7 @@ func (c *conn) appendEntry(w *work, p *session.Send) bool {
 	}
 	c.useAlias(w.entry.topic, &f, size)
 	c.out.buf = w.entry.appendTo(c.out.buf, &f)
-	c.b.stats.sent(e.QoS, len(w.entry.payload))
+	w.tally.sent(e.QoS, len(w.entry.payload))
 	return true
 }
 

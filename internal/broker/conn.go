@@ -32,6 +32,8 @@ type conn struct {
 	version     mqtt.Version
 	clientID    string
 	principal   *identity.Principal
+	who         atomic.Pointer[identity.Principal] // the same, for Recheck
+	rechecked   uint64                             // generation of Recheck when the login began
 	session     *clientSession
 	method      string // Authentication Method
 	keepAlive   time.Duration
@@ -45,6 +47,7 @@ type conn struct {
 	acks ackFIFO
 
 	replays replays
+	granted granted
 
 	aliasIn  map[uint16]string
 	aliasOut aliasTable // under out's lock
@@ -181,7 +184,7 @@ func (c *conn) prove() error {
 	}
 	c.evidence.Listener = c.listener
 	c.proved.Store(true)
-	return c.b.recheck.since(before, &c.evidence)
+	return c.b.recheck.since(before, &c.evidence, nil)
 }
 
 // recoverPanic ends the connection whose goroutine panicked, and nothing else.
@@ -221,7 +224,7 @@ func (c *conn) receive(data []byte) (more bool) {
 	w := c.b.getWork()
 	defer w.release()
 	c.lastRead.Store(w.now)
-	c.b.stats.bytesReceived.Add(int64(len(data)))
+	w.tally.bytesReceived += int64(len(data))
 	if len(c.partial) > 0 {
 		c.partial = append(c.partial, data...)
 		data = c.partial
@@ -259,7 +262,7 @@ func (c *conn) packets(w *work, data []byte) (n int, err error) {
 		if end > len(data) {
 			return n, nil
 		}
-		c.b.stats.packetsReceived.Add(1)
+		w.tally.packetsReceived++
 		if err := c.handle(w, h, data[n+size:end:end], data[n:end:end]); err != nil {
 			return n, err
 		}

@@ -254,7 +254,7 @@ func (c *conn) sendQoS0(w *work, retain bool, ids []uint32) {
 			c.b.stats.dropped.Add(1)
 		} else {
 			c.out.buf = append(c.out.buf, fr...)
-			c.b.stats.sent(0, len(w.out.payload))
+			w.tally.sent(0, len(w.out.payload))
 		}
 		if c.out.unlock() {
 			w.touch(c)
@@ -275,7 +275,7 @@ func (c *conn) sendQoS0(w *work, retain bool, ids []uint32) {
 	} else {
 		c.useAlias(w.out.topic, &f, size)
 		c.out.buf = w.out.appendTo(c.out.buf, &f)
-		c.b.stats.sent(0, len(w.out.payload))
+		w.tally.sent(0, len(w.out.payload))
 	}
 	if c.out.unlock() {
 		w.touch(c)
@@ -295,7 +295,7 @@ func (c *conn) sendOwn(w *work, retain bool, ids []uint32) {
 	}
 	c.useAlias(w.entry.topic, &f, size)
 	c.out.buf = w.entry.appendTo(c.out.buf, &f)
-	c.b.stats.sent(0, len(w.entry.payload))
+	w.tally.sent(0, len(w.entry.payload))
 	if c.out.unlock() {
 		w.touch(c)
 	}

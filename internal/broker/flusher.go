@@ -18,13 +18,14 @@ func (f *flusher) init() { f.kick = make(chan struct{}, 1) }
 // callbackWork is the scratch memory for store callbacks, which all run in one goroutine.
 func (b *Broker) callbackWork() *work {
 	w := &b.flusher.scratch
-	w.now = b.now()
+	w.b, w.now = b, b.now()
 	return w
 }
 
 // GroupDone is called by the store after the callbacks of each group, in their goroutine.
 func (b *Broker) GroupDone() {
 	f := &b.flusher
+	f.scratch.count()
 	if len(f.scratch.touched) == 0 {
 		return
 	}

@@ -9,25 +9,25 @@ import (
 func (c *conn) handleAck(w *work, h mqtt.Header, body []byte) error {
 	switch h.Type {
 	case mqtt.TypePuback:
-		var p mqtt.Puback
+		p := &w.puback
 		if err := p.Parse(c.version, h.Flags, body); err != nil {
 			return err
 		}
 		return c.acknowledged(w, session.Event{Kind: session.Puback, PacketID: p.PacketID, Code: p.ReasonCode})
 	case mqtt.TypePubrec:
-		var p mqtt.Pubrec
+		p := &w.pubrec
 		if err := p.Parse(c.version, h.Flags, body); err != nil {
 			return err
 		}
 		return c.acknowledged(w, session.Event{Kind: session.Pubrec, PacketID: p.PacketID, Code: p.ReasonCode})
 	case mqtt.TypePubcomp:
-		var p mqtt.Pubcomp
+		p := &w.pubcomp
 		if err := p.Parse(c.version, h.Flags, body); err != nil {
 			return err
 		}
 		return c.acknowledged(w, session.Event{Kind: session.Pubcomp, PacketID: p.PacketID, Code: p.ReasonCode})
 	default:
-		var p mqtt.Pubrel
+		p := &w.pubrel
 		if err := p.Parse(c.version, h.Flags, body); err != nil {
 			return err
 		}
@@ -59,19 +59,20 @@ func (c *conn) acknowledged(w *work, ev session.Event) error {
 // released ends an inbound QoS 2 message. Its identifier is gone from the disk before PUBCOMP says so, and an unknown
 // one is answered with 0x92 so that the client can end its half, too [MQTT-4.3.3-11].
 func (c *conn) released(w *work, pid mqtt.PacketID) error {
-	s := c.session
-	batch := getBatch()
-	fx := session.Effects{Batch: batch}
+	s, fx := c.session, &w.inbound
 	s.mu.Lock()
-	s.state.Step(session.Event{Kind: session.Release, PacketID: pid}, w.now, &fx)
+	s.inbound(w, session.Event{Kind: session.Release, PacketID: pid})
 	s.mu.Unlock()
-	number := c.acks.begin(mqtt.TypePubcomp, pid, fx.Closed, 0)
+	number, _, _ := c.acks.begin(slot{kind: mqtt.TypePubcomp, pid: pid, closes: fx.Closed}, 0)
 	var a answer
 	if fx.Outcome == session.Unknown {
 		a.code = mqtt.PacketIdentifierNotFound
 	}
-	if len(batch.Ops) == 0 {
-		putBatch(batch)
+	batch := fx.Batch
+	if batch == nil || len(batch.Ops) == 0 {
+		if batch != nil {
+			putBatch(batch)
+		}
 		c.complete(w, number, a)
 		return nil
 	}

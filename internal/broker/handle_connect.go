@@ -36,6 +36,7 @@ func (c *conn) handleConnect(w *work, h mqtt.Header, body []byte) error {
 	}
 	ctx, cancel := context.WithTimeout(c.b.ctx, c.b.settings().ConnectTimeout)
 	defer cancel()
+	c.rechecked = c.b.recheck.generation()
 	verdict := c.b.authn.Authenticate(ctx, &c.evidence, credentialsOf(p))
 	if verdict.Outcome == identity.Continued {
 		if c.version < mqtt.V5 || !p.Properties.Has(mqtt.PropAuthMethod) {
@@ -119,6 +120,10 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 	b, set := c.b, c.b.settings()
 	principal := v.Principal
 	c.principal = &principal
+	c.who.Store(&principal)
+	if err := b.recheck.since(c.rechecked, &c.evidence, &principal); err != nil {
+		return err // the files of the login changed while it was under way
+	}
 	assigned := p.ClientID == ""
 	if assigned {
 		c.clientID = newClientID() // [MQTT-3.1.3-6] [MQTT-3.1.3-7]

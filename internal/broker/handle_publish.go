@@ -20,7 +20,7 @@ func (c *conn) handlePublish(w *work, h mqtt.Header, body []byte, size int) erro
 	if len(p.Properties.SubscriptionIDs) > 0 {
 		return refuse(errProtocol, "MQTT-3.3.4-6", "subscription identifier from a client")
 	}
-	c.b.stats.received(p.QoS, len(p.Payload))
+	w.tally.received(p.QoS, len(p.Payload))
 	if err := c.rate.allow(c, w, size); err != nil {
 		return err
 	}
@@ -56,10 +56,7 @@ func (c *conn) publishQoS0(w *work, p *mqtt.Publish) error {
 }
 
 func (c *conn) publishQoS1(w *work, p *mqtt.Publish, size int) error {
-	if err := c.open(); err != nil {
-		return err
-	}
-	number, err := c.begin(mqtt.TypePuback, p.PacketID, true, size)
+	number, err := c.begin(mqtt.TypePuback, p.PacketID, size, 1)
 	if err != nil {
 		return err
 	}
@@ -77,33 +74,31 @@ func (c *conn) publishQoS1(w *work, p *mqtt.Publish, size int) error {
 // publishQoS2 routes the message once, before PUBREC; a resend of the same Packet Identifier only repeats PUBREC
 // [MQTT-4.3.3-10]. The identifier is stored in the same batch as the message.
 func (c *conn) publishQoS2(w *work, p *mqtt.Publish, size int) error {
-	batch := getBatch()
-	fx := session.Effects{Batch: batch}
-	s := c.session
+	s, fx := c.session, &w.inbound
 	s.mu.Lock()
 	if s.conn != c { // taken over meanwhile
 		s.mu.Unlock()
-		putBatch(batch)
 		return nil
 	}
-	s.state.Step(session.Event{Kind: session.Publish, PacketID: p.PacketID}, w.now, &fx)
+	s.inbound(w, session.Event{Kind: session.Publish, PacketID: p.PacketID})
 	s.mu.Unlock()
-	accepted := fx.Outcome == session.Duplicate
+	batch := fx.Batch
+	duplicate := fx.Outcome == session.Duplicate
+	accepted := duplicate
 	defer func() {
 		if !accepted {
-			c.forget(p.PacketID, w.now)
+			c.forget(w, p.PacketID)
 		}
 	}()
+	opened := 0
 	if fx.Opened {
-		if err := c.open(); err != nil {
-			return err
-		}
+		opened = 1
 	}
-	number, err := c.begin(mqtt.TypePubrec, p.PacketID, false, size)
+	number, err := c.begin(mqtt.TypePubrec, p.PacketID, size, opened)
 	if err != nil {
 		return err
 	}
-	if fx.Outcome == session.Duplicate {
+	if duplicate {
 		c.repeatPubrec(w, number, batch)
 		return nil
 	}
@@ -115,7 +110,7 @@ func (c *conn) publishQoS2(w *work, p *mqtt.Publish, size int) error {
 			c.b.refusedPublish(c, p.Topic, err)
 		}
 	}
-	if accepted = err == nil; !accepted {
+	if accepted = err == nil; !accepted && batch != nil {
 		putBatch(batch) // of what was refused nothing is stored
 	}
 	return c.acknowledge(w, number, r, err)
@@ -123,19 +118,31 @@ func (c *conn) publishQoS2(w *work, p *mqtt.Publish, size int) error {
 
 // forget gives back the Packet Identifier of a QoS 2 message that was not routed, whatever the reason: the client's next
 // attempt is a new message and not a copy that has been delivered.
-func (c *conn) forget(pid mqtt.PacketID, now int64) {
-	fx := session.Effects{Batch: getBatch()}
+func (c *conn) forget(w *work, pid mqtt.PacketID) {
 	s := c.session
 	s.mu.Lock()
-	s.state.Step(session.Event{Kind: session.Refuse, PacketID: pid}, now, &fx)
+	s.inbound(w, session.Event{Kind: session.Refuse, PacketID: pid})
 	s.mu.Unlock()
-	putBatch(fx.Batch) // the identifier was never stored
+	if batch := w.inbound.Batch; batch != nil {
+		putBatch(batch) // the identifier was never stored
+	}
+}
+
+// inbound feeds an event of the messages on their way in to the state machine; w.inbound has the effects. A session that
+// is not durable changes no rows and gets no batch. mu is held.
+func (s *clientSession) inbound(w *work, ev session.Event) {
+	fx := &w.inbound
+	fx.Reset()
+	fx.Batch = nil
+	if s.state.Durable() {
+		fx.Batch = getBatch()
+	}
+	s.state.Step(ev, w.now, fx)
 }
 
 // repeatPubrec answers a resent QoS 2 PUBLISH, after whatever its first copy waits for is on disk.
 func (c *conn) repeatPubrec(w *work, number uint64, batch *store.Batch) {
-	if !c.session.state.Durable() {
-		putBatch(batch)
+	if batch == nil {
 		c.complete(w, number, answer{})
 		return
 	}
@@ -175,38 +182,23 @@ func (c *conn) mayPublish(p *mqtt.Publish) error {
 		d := identity.Deny(identity.Rule{Name: "topics that begin with $ belong to the server"}, "publish to "+p.Topic)
 		return c.b.denied(c, identity.Publish, p.Topic, d)
 	}
-	if d := c.b.authz.Authorize(c.principal, c.clientID, identity.Publish, p.Topic); !d.Allowed {
-		return c.b.denied(c, identity.Publish, p.Topic, d)
-	}
-	if p.Retain {
-		if d := c.b.authz.Authorize(c.principal, c.clientID, identity.Retain, p.Topic); !d.Allowed {
-			return c.b.denied(c, identity.Retain, p.Topic, d)
-		}
-	}
-	return nil
+	return c.mayPublishTo(p.Topic, p.Retain)
 }
 
-// open counts a QoS 1 or 2 message against the Receive Maximum the client was told [MQTT-3.3.4-7]. MQTT 3 clients were
-// told none and have a larger bound, after which they are disconnected rather than left to fill the memory.
-func (c *conn) open() error {
-	n := c.acks.counted(1)
-	limit := int(c.b.settings().ReceiveMaximum)
+// begin opens the slot of a PUBLISH's acknowledgement. opened, 0 or 1, counts the message against the Receive Maximum the
+// client was told [MQTT-3.3.4-7]; PUBACK ends that. MQTT 3 clients were told none and have a larger bound, after which they
+// are disconnected rather than left to fill the memory.
+func (c *conn) begin(kind mqtt.PacketType, pid mqtt.PacketID, size, opened int) (number uint64, err error) {
+	number, open, bytes := c.acks.begin(slot{kind: kind, pid: pid, closes: kind == mqtt.TypePuback, size: int32(size)}, opened)
+	set := c.b.settings()
+	limit, key := int(set.ReceiveMaximum), "limits.receive_maximum"
 	if c.version < mqtt.V5 {
-		limit = c.b.settings().UnackedMessagesV3
+		limit, key = set.UnackedMessagesV3, "limits.unacked_v3.messages"
 	}
-	if n > limit {
-		key := "limits.receive_maximum"
-		if c.version < mqtt.V5 {
-			key = "limits.unacked_v3.messages"
-		}
-		return overLimit(errTooManyOpen, key, limit, "more PUBLISH packets without acknowledgement")
-	}
-	return nil
-}
-
-func (c *conn) begin(kind mqtt.PacketType, pid mqtt.PacketID, closes bool, size int) (uint64, error) {
-	number := c.acks.begin(kind, pid, closes, size)
-	if _, bytes := c.acks.unacked(); bytes > c.b.settings().UnackedBytes {
+	switch {
+	case opened > 0 && open > limit:
+		return number, overLimit(errTooManyOpen, key, limit, "more PUBLISH packets without acknowledgement")
+	case bytes > set.UnackedBytes:
 		return number, limited(errTooManyOpen, "limits.unacked_v3.bytes", "more bytes without acknowledgement")
 	}
 	return number, nil

@@ -21,14 +21,25 @@ type outBuffer struct {
 // smallBuffer is the largest capacity, in bytes, that goes back to the pool.
 const smallBuffer = 64 << 10
 
-var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+// outBuffers keeps buffers, and outHeaders what a pool needs around each while it is in use.
+var (
+	outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+	outHeaders = sync.Pool{New: func() any { return new([]byte) }}
+)
 
-func getOut() []byte { return (*outBuffers.Get().(*[]byte))[:0] }
+func getOut() []byte {
+	h := outBuffers.Get().(*[]byte)
+	b := (*h)[:0]
+	*h = nil
+	outHeaders.Put(h)
+	return b
+}
 
 func putOut(b []byte) {
 	if cap(b) > 0 && cap(b) <= smallBuffer {
-		b = b[:0]
-		outBuffers.Put(&b)
+		h := outHeaders.Get().(*[]byte)
+		*h = b[:0]
+		outBuffers.Put(h)
 	}
 }
 
@@ -91,6 +102,7 @@ func (c *conn) flush() {
 		o.buf, o.behind = nil, len(data)
 		o.mu.Unlock()
 		n, err := c.wire.TryWrite(data)
+		c.b.stats.bytesSent.Add(int64(n))
 		if err != nil {
 			putOut(data)
 			c.abort(err)
@@ -128,6 +140,7 @@ func (c *conn) drain(data []byte, from int) {
 			_ = c.wire.SetWriteDeadline(time.Now().Add(timeout))
 			n, err := c.wire.Write(data[from:min(len(data), from+smallBuffer)])
 			from += n
+			c.b.stats.bytesSent.Add(int64(n))
 			if err != nil {
 				putOut(data)
 				c.abort(err)

@@ -12,8 +12,12 @@ import (
 type recheck struct {
 	mu       sync.Mutex
 	count    uint64
-	entitled func(*identity.Evidence) error
+	entitled Entitled
 }
+
+// Entitled says why a connection would not be let in any more, nil when it would: because of what its transport proved,
+// or of who it logged in as. The principal is nil before the login.
+type Entitled func(*identity.Evidence, *identity.Principal) error
 
 func (r *recheck) generation() uint64 {
 	r.mu.Lock()
@@ -21,15 +25,15 @@ func (r *recheck) generation() uint64 {
 	return r.count
 }
 
-// since judges ev if there was a Recheck after generation before.
-func (r *recheck) since(before uint64, ev *identity.Evidence) error {
+// since judges a connection if there was a Recheck after generation before.
+func (r *recheck) since(before uint64, ev *identity.Evidence, p *identity.Principal) error {
 	r.mu.Lock()
 	count, entitled := r.count, r.entitled
 	r.mu.Unlock()
 	if count == before {
 		return nil
 	}
-	return notEntitled(entitled(ev))
+	return notEntitled(entitled(ev, p))
 }
 
 func notEntitled(err error) error {
@@ -39,10 +43,10 @@ func notEntitled(err error) error {
 	return fmt.Errorf("%w: %w", errNotAuthorized, err)
 }
 
-// Recheck asks entitled about the evidence of every connection, and ends those for which it returns an error with Not
-// authorized (0x87). Connections that prove themselves at the same time are asked about, too. entitled must not block and
-// be safe for concurrent use. It returns how many connections were ended.
-func (b *Broker) Recheck(entitled func(*identity.Evidence) error) int {
+// Recheck asks entitled about every connection, and ends those for which it returns an error with Not authorized (0x87).
+// Connections that prove themselves or log in at the same time are asked about, too. entitled must not block and be safe
+// for concurrent use. It returns how many connections were ended.
+func (b *Broker) Recheck(entitled Entitled) int {
 	b.recheck.mu.Lock()
 	b.recheck.count++
 	b.recheck.entitled = entitled
@@ -58,7 +62,7 @@ func (b *Broker) Recheck(entitled func(*identity.Evidence) error) int {
 		if !c.proved.Load() {
 			continue
 		}
-		if err := notEntitled(entitled(&c.evidence)); err != nil {
+		if err := notEntitled(entitled(&c.evidence, c.who.Load())); err != nil {
 			c.disconnect(err)
 			ended++
 		}

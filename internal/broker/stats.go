@@ -22,14 +22,40 @@ type stats struct {
 	refused                                         [layerCount]atomic.Int64
 }
 
-func (s *stats) received(q mqtt.QoS, payload int) {
-	s.publishReceived[q].Add(1)
-	s.payloadReceived.Add(int64(payload))
+// tally is what one batch counts for itself. The counters that every packet moves would otherwise pass from core to core
+// with each of them.
+type tally struct {
+	packetsReceived, bytesReceived int64
+	publishReceived, publishSent   [3]int64
+	payloadReceived, payloadSent   int64
 }
 
-func (s *stats) sent(q mqtt.QoS, payload int) {
-	s.publishSent[q].Add(1)
-	s.payloadSent.Add(int64(payload))
+func (t *tally) received(q mqtt.QoS, payload int) {
+	t.publishReceived[q]++
+	t.payloadReceived += int64(payload)
+}
+
+func (t *tally) sent(q mqtt.QoS, payload int) {
+	t.publishSent[q]++
+	t.payloadSent += int64(payload)
+}
+
+// add adds a batch to the counters.
+func (s *stats) add(t *tally) {
+	addTo(&s.packetsReceived, t.packetsReceived)
+	addTo(&s.bytesReceived, t.bytesReceived)
+	for q := range t.publishSent {
+		addTo(&s.publishReceived[q], t.publishReceived[q])
+		addTo(&s.publishSent[q], t.publishSent[q])
+	}
+	addTo(&s.payloadReceived, t.payloadReceived)
+	addTo(&s.payloadSent, t.payloadSent)
+}
+
+func addTo(c *atomic.Int64, n int64) {
+	if n != 0 {
+		c.Add(n)
+	}
 }
 
 // Snapshot is the broker's state in numbers, for metrics and administration.

@@ -12,9 +12,16 @@ import (
 // work is the scratch memory of one goroutine while it handles one batch of input or events: parsed packets, effects,
 // encoded frames and the list of connections to flush. It is borrowed for the batch, so a connection at rest holds none.
 type work struct {
+	b       *Broker
 	now     int64 // Unix nanoseconds, read once for the batch
+	tally   tally // of the batch so far
 	publish mqtt.Publish
-	fx      session.Effects
+	puback  mqtt.Puback
+	pubrec  mqtt.Pubrec
+	pubrel  mqtt.Pubrel
+	pubcomp mqtt.Pubcomp
+	fx      session.Effects // of a session's messages on their way out
+	inbound session.Effects // and in
 	touched []*conn
 	out     outgoing // the message being routed
 	entry   outgoing // the queue entry being sent
@@ -39,15 +46,16 @@ var works = sync.Pool{New: func() any { return new(work) }}
 
 func (b *Broker) getWork() *work {
 	w := works.Get().(*work)
-	w.now = b.now()
+	w.b, w.now = b, b.now()
 	return w
 }
 
 // touch puts c on the list of connections to flush; only the goroutine that marked its buffer does so.
 func (w *work) touch(c *conn) { w.touched = append(w.touched, c) }
 
-// flush writes to every connection the batch has touched, once each.
+// flush writes to every connection the batch has touched, once each. What it leads to has been counted before.
 func (w *work) flush() {
+	w.count()
 	for i := 0; i < len(w.touched); i++ { // flushing may touch more
 		w.touched[i].flush()
 	}
@@ -55,12 +63,21 @@ func (w *work) flush() {
 	w.touched = w.touched[:0]
 }
 
+// count adds what the batch has counted to the broker's counters.
+func (w *work) count() {
+	if w.tally != (tally{}) {
+		w.b.stats.add(&w.tally)
+		w.tally = tally{}
+	}
+}
+
 // release ends the batch: flush, then give the memory back.
 func (w *work) release() {
 	w.flush()
+	w.count()        // flushing may have sent more
 	clear(w.pending) // empty, unless a panic came in between
 	w.pending = w.pending[:0]
-	w.out, w.entry = outgoing{}, outgoing{}
+	w.out, w.entry, w.b = outgoing{}, outgoing{}, nil
 	works.Put(w)
 }
 

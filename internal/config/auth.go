@@ -19,6 +19,7 @@ type Auth struct {
 	SCRAM       AuthSCRAM
 	JWT         AuthJWT
 	Certificate AuthCertificate
+	Credential  AuthCredential
 	PSK         bool
 	Lockout     AuthLockout
 }
@@ -31,11 +32,12 @@ const (
 	AuthByCertificate AuthMethod = "certificate"
 	AuthByPSK         AuthMethod = "psk"
 	AuthBySCRAM       AuthMethod = "scram"
+	AuthByCredential  AuthMethod = "credential"
 	AuthByJWT         AuthMethod = "jwt"
 	AuthByPassword    AuthMethod = "password"
 )
 
-var authMethods = []AuthMethod{AuthByCertificate, AuthByPSK, AuthBySCRAM, AuthByJWT, AuthByPassword}
+var authMethods = []AuthMethod{AuthByCertificate, AuthByPSK, AuthBySCRAM, AuthByCredential, AuthByJWT, AuthByPassword}
 
 // AuthPassword is login with user name and password.
 type AuthPassword struct {
@@ -86,6 +88,27 @@ type AuthCertificate struct {
 	ClientID string // template; "": clients choose
 }
 
+// AuthCredential is login without TLS: P1, P2 or P3 of the profile MQTT1 in the Password.
+type AuthCredential struct {
+	Keyring    string // absolute; "": not offered
+	Passphrase string // file, absolute; "": the keyring has none
+	Server     string // what credentials are bound to; never "" when offered
+	Forms      []CredentialForm
+	Identity   string // template of the user name of a key; never "" after Load when offered
+}
+
+// CredentialForm is one form of credential.
+type CredentialForm string
+
+// The values in auth.credential.forms.
+const (
+	CredentialP1 CredentialForm = "p1" // password sealed to the broker's key
+	CredentialP2 CredentialForm = "p2" // pre-shared key
+	CredentialP3 CredentialForm = "p3" // device signature key
+)
+
+var credentialForms = []CredentialForm{CredentialP1, CredentialP2, CredentialP3}
+
 // AuthLockout refuses who failed too often.
 type AuthLockout struct {
 	Failures        int
@@ -103,6 +126,8 @@ func (a *Auth) Offers(m AuthMethod) bool {
 		return a.PSK
 	case AuthBySCRAM:
 		return a.SCRAM.File != ""
+	case AuthByCredential:
+		return a.Credential.Keyring != ""
 	case AuthByJWT:
 		return a.JWT.Keys != "" || a.JWT.KeysURL != ""
 	default:
@@ -128,8 +153,8 @@ var authKeys = slices.Concat([]field[Config]{
 	words("auth.order", func(c *Config) *[]AuthMethod { return &c.Auth.Order }, nil, authMethods,
 		"Order in which the configured methods are asked: the first that recognises what the client brought decides. All "+
 			"of them must be in it. password recognises every client with a user name, so what stands behind it sees few. "+
-			"Default: certificate, psk, scram, jwt, password, as far as configured."),
-}, passwordKeys, scramKeys, jwtKeys, []field[Config]{
+			"Default: certificate, psk, scram, credential, jwt, password, as far as configured."),
+}, passwordKeys, scramKeys, credentialKeys, jwtKeys, []field[Config]{
 	checked("auth.certificate.identity", "template", func(c *Config) *string { return &c.Auth.Certificate.Identity }, templateRange, checkTemplate,
 		"User name of clients with a certificate, such as {cn}. A field must have exactly one value in the certificate, "+
 			"without wildcards. A user name in CONNECT that says something else is refused."),
@@ -160,6 +185,23 @@ var scramKeys = []field[Config]{
 	choice("auth.scram.channel_binding", func(c *Config) *Binding { return &c.Auth.SCRAM.ChannelBinding },
 		"Tie the login to the TLS connection (tls-exporter): preferred checks it whenever the client offers it, required refuses who does not, off never offers it.",
 		[]Binding{BindingPreferred, BindingRequired, BindingOff}),
+}
+
+var credentialKeys = []field[Config]{
+	optionalPath("auth.credential.keyring", func(c *Config) *string { return &c.Auth.Credential.Keyring },
+		"Keyring for login without TLS, made with sealmq keys: the broker's p1 keys, and the p2 and p3 keys of clients. Only the "+
+			"broker's user may have access. It is read again at a reload."),
+	optionalPath("auth.credential.passphrase_file", func(c *Config) *string { return &c.Auth.Credential.Passphrase },
+		"File with the passphrase of that keyring in its first line."),
+	checked("auth.credential.server", "text", func(c *Config) *string { return &c.Auth.Credential.Server }, textRange, checkText,
+		"Name of this broker that credentials are bound to; clients have the same (--server-name). Brokers that do not share their "+
+			"data folder need different ones, or a credential could be used once at each."),
+	words("auth.credential.forms", func(c *Config) *[]CredentialForm { return &c.Auth.Credential.Forms }, nil, credentialForms,
+		"Forms that are accepted: p1, a password sealed to the broker's key; p2, a pre-shared key; p3, a signature. Default: p2, p3, and "+
+			"with auth.password.file p1."),
+	checked("auth.credential.identity", "template", func(c *Config) *string { return &c.Auth.Credential.Identity }, recordTemplateRange, checkRecordTemplate,
+		"User name of clients with a p2 or p3 key; default {name}, the key's name in the keyring. A user name in CONNECT that says "+
+			"something else is refused."),
 }
 
 var jwtKeys = []field[Config]{
@@ -195,9 +237,10 @@ var lockoutKeys = []field[Config]{
 }
 
 const (
-	templateRange = "text with {cn}, {subject}, {san_dns}, {san_email}, {san_uri}, {san_ip} or {fingerprint}"
-	textRange     = "1 to 256 characters"
-	maxText       = 256
+	templateRange       = "text with {cn}, {subject}, {san_dns}, {san_email}, {san_uri}, {san_ip} or {fingerprint}"
+	recordTemplateRange = "text with {name}, {client_id} or {kid}"
+	textRange           = "1 to 256 characters"
+	maxText             = 256
 )
 
 func checkText(s string) string {
@@ -217,6 +260,16 @@ func checkTemplate(s string) string {
 	return ""
 }
 
+func checkRecordTemplate(s string) string {
+	if why := checkText(s); why != "" {
+		return why
+	}
+	if err := authn.CheckCredentialTemplate(s); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 func checkHTTPS(s string) string {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" || checkText(s) != "" {
@@ -225,10 +278,23 @@ func checkHTTPS(s string) string {
 	return ""
 }
 
-// completeAuth gives the order its default.
+// completeAuth gives the order and the credentials their defaults.
 func (c *Config) completeAuth() {
 	if len(c.Auth.Order) == 0 {
 		c.Auth.Order = c.Auth.offered()
+	}
+	a := &c.Auth
+	if !a.Offers(AuthByCredential) {
+		return
+	}
+	if len(a.Credential.Forms) == 0 {
+		a.Credential.Forms = []CredentialForm{CredentialP2, CredentialP3}
+		if a.Offers(AuthByPassword) {
+			a.Credential.Forms = slices.Clone(credentialForms)
+		}
+	}
+	if a.Credential.Identity == "" {
+		a.Credential.Identity = authn.DefaultCredentialIdentity
 	}
 }
 
@@ -249,6 +315,9 @@ func (c *Config) pointlessAuth() []pointless {
 			"auth.jwt.issuer", "auth.jwt.audience", "auth.jwt.algorithms", "auth.jwt.username_claim", "auth.jwt.keys_ca", "auth.jwt.refresh",
 		}},
 		{a.Offers(AuthByJWT) && a.JWT.KeysURL == "", "auth.jwt.keys_url is not given", []string{"auth.jwt.keys_ca", "auth.jwt.refresh"}},
+		{!a.Offers(AuthByCredential), "auth.credential.keyring is not given", []string{
+			"auth.credential.passphrase_file", "auth.credential.server", "auth.credential.forms", "auth.credential.identity",
+		}},
 		{!a.Offers(AuthByCertificate), "auth.certificate.identity is not given", []string{"auth.certificate.client_id"}},
 		{!a.HasLogin(), "no login method is configured", []string{
 			"auth.order", "auth.lockout.failures", "auth.lockout.address_failures", "auth.lockout.within", "auth.lockout.for",
@@ -276,6 +345,9 @@ func (c *Config) checkAuth(d *decoder) {
 			}
 		}
 	}
+	if a.Offers(AuthByCredential) {
+		c.checkCredential(d)
+	}
 	if d.nodes["auth.order"] != nil && a.HasLogin() {
 		for _, m := range a.offered() {
 			if !slices.Contains(a.Order, m) {
@@ -291,6 +363,21 @@ func (c *Config) checkAuth(d *decoder) {
 	if a.Lockout.AddressFailures < a.Lockout.Failures {
 		d.conflict(fmt.Sprintf("auth.lockout.address_failures: %d is less than auth.lockout.failures (%d)", a.Lockout.AddressFailures, a.Lockout.Failures),
 			"", "auth.lockout.address_failures", "auth.lockout.failures")
+	}
+}
+
+func (c *Config) checkCredential(d *decoder) {
+	a := &c.Auth
+	if a.Credential.Server == "" && !d.broken["auth.credential.server"] {
+		d.conflict("the key auth.credential.server is missing: a credential for another broker would log in here", "", "auth.credential.keyring")
+	}
+	if slices.Contains(a.Credential.Forms, CredentialP1) && !a.Offers(AuthByPassword) {
+		d.conflict("auth.credential.forms: p1 carries a password, and there is no account file to check it with",
+			"add auth.password.file, or take p1 out", "auth.credential.forms", "auth.password.file")
+	}
+	credential, password := slices.Index(a.Order, AuthByCredential), slices.Index(a.Order, AuthByPassword)
+	if password >= 0 && credential > password {
+		d.conflict("auth.order: password recognises every client with a user name, so credential behind it sees none", "put credential before password", "auth.order")
 	}
 }
 

@@ -21,6 +21,13 @@ func TestAuthHalfConfigured(t *testing.T) {
 		{`{jwt: {keys: k, issuer: i, audience: a, algorithms: []}}`, "an empty list"},
 		{`{certificate: {client_id: "{cn}"}}`, "auth.certificate.client_id: has no effect"},
 		{`{certificate: {identity: fixed}}`, "there is no field"},
+		{`{credential: {server: s}}`, "auth.credential.server: has no effect"},
+		{`{credential: {keyring: k}}`, "auth.credential.server is missing"},
+		{`{credential: {keyring: k, server: s, forms: [p1]}}`, "p1 carries a password"},
+		{`{credential: {keyring: k, server: s, forms: [p4]}}`, "is not one of p1, p2, p3"},
+		{`{credential: {keyring: k, server: s, identity: device}}`, "there is no field"},
+		{`{credential: {keyring: k, server: s}, password: {file: f}, order: [password, credential]}`, "put credential before password"},
+		{`{credential: {keyring: k, server: s}, password: {file: f}, order: [password]}`, "credential is configured and not in it"},
 		{`{order: [password]}`, "auth.order: has no effect"},
 		{`{psk: true, order: [psk, password]}`, "password is in it and not configured"},
 		{`{psk: true, password: {file: f}, order: [psk]}`, "password is configured and not in it"},
@@ -45,6 +52,27 @@ func TestAuthOrderDefault(t *testing.T) {
 	again := parse(t, c.YAML(false))
 	if changes := Diff(c, again); len(changes) != 0 {
 		t.Errorf("written and read again it differs: %v", changes)
+	}
+}
+
+// TestCredentialDefaults: which forms are accepted follows from what they can be checked with.
+func TestCredentialDefaults(t *testing.T) {
+	for text, want := range map[string]string{
+		"auth: {credential: {keyring: k, server: s}}":                      `["p2", "p3"]`,
+		"auth: {credential: {keyring: k, server: s}, password: {file: f}}": `["p1", "p2", "p3"]`,
+		"auth: {credential: {keyring: k, server: s, forms: [p3]}}":         `["p3"]`,
+	} {
+		c := parse(t, "version: 1\n"+text+"\n")
+		var forms []string
+		for _, f := range c.Auth.Credential.Forms {
+			forms = append(forms, string(f))
+		}
+		if flow(forms) != want || c.Auth.Credential.Identity != "{name}" {
+			t.Errorf("%s: %v, %s", text, forms, c.Auth.Credential.Identity)
+		}
+		if changes := Diff(c, parse(t, c.YAML(false))); len(changes) != 0 {
+			t.Errorf("%s: written and read again it differs: %v", text, changes)
+		}
 	}
 }
 

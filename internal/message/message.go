@@ -34,10 +34,6 @@ type Message struct {
 // New copies what it needs out of a parsed PUBLISH (or a Will put into that form), so the packet's buffer may be
 // reused at once. now is in Unix nanoseconds. Topic must already be resolved from its alias.
 func New(p *mqtt.Publish, clientID string, author *identity.Principal, now int64) *Message {
-	m := &Message{ReceivedAt: now, Author: author, ClientID: clientID, QoS: p.QoS, Retain: p.Retain}
-	if p.Properties.Has(mqtt.PropMessageExpiry) {
-		m.ExpiresAt = now + int64(p.Properties.MessageExpiry)*1e9
-	}
 	n := len(p.Topic) + len(p.Payload)
 	if p.Properties.Present != 0 {
 		n += 64 + len(p.Properties.ContentType) + len(p.Properties.ResponseTopic) + len(p.Properties.CorrelationData)
@@ -45,13 +41,48 @@ func New(p *mqtt.Publish, clientID string, author *identity.Principal, now int64
 			n += 5 + len(p.Properties.User[i].Key) + len(p.Properties.User[i].Value)
 		}
 	}
-	data := make([]byte, 0, n)
-	data = append(data, p.Topic...)
+	m := allocate(n)
+	m.ReceivedAt, m.Author, m.ClientID, m.QoS, m.Retain = now, author, clientID, p.QoS, p.Retain
+	if p.Properties.Has(mqtt.PropMessageExpiry) {
+		m.ExpiresAt = now + int64(p.Properties.MessageExpiry)*1e9
+	}
+	data := append(m.data, p.Topic...)
 	m.topicLen = uint32(len(data))
 	data = AppendForwarded(data, &p.Properties)
 	m.propsLen = uint32(len(data)) - m.topicLen
 	m.data = append(data, p.Payload...)
 	return m
+}
+
+// allocate returns a Message with room for n bytes of data. A small one is a single piece of memory, of a size that the
+// allocator has a class for.
+func allocate(n int) *Message {
+	const own = unsafe.Sizeof(Message{})
+	switch {
+	case n <= int(128-own):
+		m := new(struct {
+			Message
+			room [128 - own]byte
+		})
+		m.data = m.room[:0]
+		return &m.Message
+	case n <= int(192-own):
+		m := new(struct {
+			Message
+			room [192 - own]byte
+		})
+		m.data = m.room[:0]
+		return &m.Message
+	case n <= int(256-own):
+		m := new(struct {
+			Message
+			room [256 - own]byte
+		})
+		m.data = m.room[:0]
+		return &m.Message
+	default:
+		return &Message{data: make([]byte, 0, n)}
+	}
 }
 
 // Restore builds a Message from stored parts: props is what Properties returned before. It keeps data's memory, which

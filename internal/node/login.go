@@ -12,6 +12,7 @@ import (
 	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/config"
 	"github.com/sealmq/sealmq/internal/privfile"
+	"github.com/sealmq/sealmq/protect"
 )
 
 // secretFile holds, within node.data_dir, what makes the answers for unknown user names the same after a restart.
@@ -46,8 +47,45 @@ func loginSecret(c *config.Config) ([]byte, error) {
 	return secret, nil
 }
 
+// marksFile holds, within node.data_dir, which credentials were used. It is on disk whatever the storage engine: without it
+// a recorded login could be repeated after a restart.
+const marksFile = "credentials.state"
+
+// usedCredentials is the file of marks, opened with the first configuration that needs it and kept until the broker ends.
+type usedCredentials struct {
+	file  *protect.StateFile
+	marks *protect.Marks
+}
+
+// open returns the marks, nil when no credentials are accepted.
+func (u *usedCredentials) open(c *config.Config) (*protect.Marks, error) {
+	if u.marks != nil || !c.Auth.Offers(config.AuthByCredential) {
+		return u.marks, nil
+	}
+	if err := os.MkdirAll(c.Node.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	file, err := protect.OpenStateFile(filepath.Join(c.Node.DataDir, marksFile))
+	if err != nil {
+		return nil, fmt.Errorf("used credentials: %w", err)
+	}
+	marks, err := protect.NewMarks(file)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("used credentials: %w", err), file.Close())
+	}
+	u.file, u.marks = file, marks
+	return marks, nil
+}
+
+func (u *usedCredentials) close() error {
+	if u.file == nil {
+		return nil
+	}
+	return u.file.Close()
+}
+
 // loginOptions translates a configuration into the terms of the login.
-func loginOptions(c *config.Config, secret []byte, log *slog.Logger) authn.Options {
+func loginOptions(c *config.Config, secret []byte, marks *protect.Marks, log *slog.Logger) authn.Options {
 	a := &c.Auth
 	o := authn.Options{
 		Anonymous: a.Anonymous, PSK: a.PSK, Secret: secret, Log: log, Order: texts[string](a.Order),
@@ -70,6 +108,11 @@ func loginOptions(c *config.Config, secret []byte, log *slog.Logger) authn.Optio
 	}
 	if t := &a.Certificate; a.Offers(config.AuthByCertificate) {
 		o.Certificate = &authn.CertificateOptions{Identity: t.Identity, ClientID: t.ClientID}
+	}
+	if k := &a.Credential; a.Offers(config.AuthByCredential) {
+		o.Credential = &authn.CredentialOptions{
+			Keyring: k.Keyring, Passphrase: k.Passphrase, Server: k.Server, Forms: texts[string](k.Forms), Identity: k.Identity, Marks: marks,
+		}
 	}
 	for i := range c.Listeners {
 		if l := &c.Listeners[i]; l.AllowPlaintext && l.AllowClearPassword {

@@ -33,9 +33,11 @@ type Node struct {
 	rules     rules
 	login     *authn.Login
 	secret    []byte // of the login
+	used      usedCredentials
 	serving   sync.WaitGroup
 	failed    chan error
 	store     engine
+	watch     watch // of whoever calls Reload and Poll
 	version   string
 
 	started        atomic.Bool
@@ -58,12 +60,13 @@ type listener struct {
 // Start opens the store and the listeners of the plan and begins to serve. When it fails, nothing is left open.
 func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version string) (_ *Node, err error) {
 	n := &Node{log: log, failed: make(chan error, 1), version: version}
+	n.watch.begin(plan.Config.Files())
 	if err := n.openOps(ctx, &plan.Config.Ops); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, n.closeOps())
+			err = errors.Join(err, n.used.close(), n.closeOps())
 		}
 	}()
 	rules, err := n.rules.prepare(plan.Config)
@@ -74,15 +77,14 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	if n.secret, err = loginSecret(plan.Config); err != nil {
 		return nil, err
 	}
-	if n.login, err = authn.New(loginOptions(plan.Config, n.secret, log)); err != nil {
-		return nil, err
-	}
-	n.metered = meter(n.login)
 	store, err := n.openStore(plan.Config)
 	if err != nil {
 		return nil, err
 	}
 	n.store = store
+	if err := n.openLogin(plan.Config); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	n.broker = broker.New(broker.Options{
 		Settings: settings(plan), Store: store, Reader: store, Authenticator: n.metered,
 		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version,
@@ -113,6 +115,19 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	}
 	n.started.Store(true)
 	return n, nil
+}
+
+// openLogin makes the authenticator, after the store: its lock has told whether another broker uses the data folder.
+func (n *Node) openLogin(c *config.Config) error {
+	marks, err := n.used.open(c)
+	if err != nil {
+		return err
+	}
+	if n.login, err = authn.New(loginOptions(c, n.secret, marks, n.log)); err != nil {
+		return err
+	}
+	n.metered = meter(n.login)
+	return nil
 }
 
 // fail tells whoever watches Failed, unless somebody has already.
@@ -205,12 +220,20 @@ func (n *Node) Failed() <-chan error { return n.failed }
 // Reload applies a new plan whose restart-only keys are unchanged, and reads the files of the login and of all listeners
 // again. All of it is checked first: after an error nothing has changed. When it returns, connections whose certificate
 // or key is no longer good are ended, and subscriptions that the new rules do not allow are gone.
+//
+// Reload and Poll are called by one goroutine at a time.
 func (n *Node) Reload(plan *config.Plan) error {
+	var seen watch
+	seen.begin(plan.Config.Files())
 	rules, err := n.rules.prepare(plan.Config)
 	if err != nil {
 		return err
 	}
-	login, err := n.login.Prepare(loginOptions(plan.Config, n.secret, n.log))
+	marks, err := n.used.open(plan.Config)
+	if err != nil {
+		return err
+	}
+	login, err := n.login.Prepare(loginOptions(plan.Config, n.secret, marks, n.log))
 	if err != nil {
 		return err
 	}
@@ -225,6 +248,7 @@ func (n *Node) Reload(plan *config.Plan) error {
 	for _, commit := range commits {
 		commit()
 	}
+	n.watch = seen
 	n.broker.Reload(settings(plan))
 	if ended := n.broker.Recheck(n.entitled); ended > 0 {
 		n.log.Info("connections ended: what they proved is no longer good", "connections", ended)
@@ -237,8 +261,13 @@ func (n *Node) Reload(plan *config.Plan) error {
 
 var errNoListener = errors.New("the connection's listener is gone")
 
-// entitled asks a connection's listener whether it would still let it in.
-func (n *Node) entitled(ev *identity.Evidence) error {
+// entitled asks a connection's listener and, once it has logged in, the login whether they would still let it in.
+func (n *Node) entitled(ev *identity.Evidence, p *identity.Principal) error {
+	if p != nil {
+		if err := n.login.Entitled(*p); err != nil {
+			return err
+		}
+	}
 	for i := range n.listeners {
 		if n.listeners[i].name == ev.Listener {
 			return n.listeners[i].Entitled(ev)
@@ -251,7 +280,7 @@ func (n *Node) entitled(ev *identity.Evidence) error {
 func (n *Node) Stop(ctx context.Context) error {
 	err := errors.Join(n.control.Close(), n.removeControlTemp(), n.broker.Shutdown(ctx), n.closeOps())
 	n.serving.Wait()
-	return errors.Join(err, n.store.Close())
+	return errors.Join(err, n.used.close(), n.store.Close())
 }
 
 type systemClock struct{}

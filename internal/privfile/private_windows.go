@@ -19,6 +19,6 @@ func lockFile(f *os.File) error {
 	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK, 0, 1, 0, new(windows.Overlapped))
 }
 
-// syncDir does nothing: NTFS journals the rename and directories cannot be
+// SyncDir does nothing: NTFS journals the rename and directories cannot be
 // flushed.
-func syncDir(string) error { return nil }
+func SyncDir(string) error { return nil }

@@ -44,7 +44,34 @@ func Read(path string, limit int64) ([]byte, error) {
 // Write replaces path by a new file of mode 0600 with content b. After
 // it returns nil the content survives a crash; after an error or a crash the
 // old file is intact.
-func Write(path string, b []byte) (err error) {
+func Write(path string, b []byte) error { return place(path, b, private, os.Rename) }
+
+// WriteReadable is Write for a file that everybody may read (mode 0644), such
+// as a certificate beside its key.
+func WriteReadable(path string, b []byte) error { return place(path, b, readable, os.Rename) }
+
+// Create is Write for a path that must not exist yet: the error then wraps
+// os.ErrExist, and the file that is there is untouched.
+func Create(path string, b []byte) error { return place(path, b, private, moveNew) }
+
+// CreateReadable is Create with mode 0644.
+func CreateReadable(path string, b []byte) error { return place(path, b, readable, moveNew) }
+
+const (
+	private  os.FileMode = 0o600
+	readable os.FileMode = 0o644
+)
+
+// moveNew gives a file its name if nobody has it.
+func moveNew(from, to string) error {
+	if err := os.Link(from, to); err != nil {
+		return err
+	}
+	return os.Remove(from)
+}
+
+// place writes b next to path and moves it there.
+func place(path string, b []byte, mode os.FileMode, move func(from, to string) error) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".new-*") // mode 0600
 	if err != nil {
@@ -56,16 +83,19 @@ func Write(path string, b []byte) (err error) {
 		}
 	}()
 	_, err = f.Write(b)
+	if err == nil && mode != private {
+		err = f.Chmod(mode)
+	}
 	if err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err = os.Rename(f.Name(), path); err != nil {
+	if err = move(f.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return SyncDir(dir)
 }
 
 func removeIfThere(path string) error {

@@ -91,3 +91,39 @@ func TestLockExcludes(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Create never replaces what is there, and the two kinds differ in who may read them only.
+func TestCreate(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		create, write func(string, []byte) error
+		mode          os.FileMode
+	}{
+		"private":  {privfile.Create, privfile.Write, 0o600},
+		"readable": {privfile.CreateReadable, privfile.WriteReadable, 0o644},
+	} {
+		path := filepath.Join(dir, name)
+		if err := c.create(path, []byte("one")); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.create(path, []byte("two")); !errors.Is(err, os.ErrExist) {
+			t.Errorf("%s: created twice: %v", name, err)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != "one" {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+		if err := c.write(path, []byte("three")); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if runtime.GOOS != "windows" && info.Mode().Perm() != c.mode {
+			t.Errorf("%s: mode %v", name, info.Mode())
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}

@@ -23,6 +23,9 @@ type OpenOptions struct {
 	// MaxAge refuses messages that are older or do not say how old they are; 0 leaves it to the key records.
 	MaxAge time.Duration
 	Clock  protect.Clock
+	// ClientID and TLS are of the connection that messages came on, where the receiver is in the place of a broker.
+	ClientID string
+	TLS      bool
 	// KeepReplay keeps the replay state in the keyring's folder. One process at a time can.
 	KeepReplay bool
 }
@@ -37,11 +40,13 @@ type Opening struct {
 	state  *protect.StateFile // nil: replay state in memory
 	maxAge time.Duration
 	clock  protect.Clock
+	client string
+	tls    bool
 }
 
 // NewOpening returns an Opening; keys may be nil, which leaves checksums and plain messages.
 func NewOpening(keys *Keys, o OpenOptions) (*Opening, error) {
-	p := &Opening{ring: &keyring.Ring{}, need: o.Require, maxAge: o.MaxAge, clock: o.Clock}
+	p := &Opening{ring: &keyring.Ring{}, need: o.Require, maxAge: o.MaxAge, clock: o.Clock, client: o.ClientID, tls: o.TLS}
 	entries := make([]protect.Entry, 0, len(o.Filters)+1)
 	for _, f := range append([]string{"#"}, o.Filters...) {
 		entries = append(entries, protect.Entry{Filter: f, Require: o.Require, Checksum: o.Checksum})
@@ -77,7 +82,7 @@ func (p *Opening) Open(topic string, payload []byte, retain bool) (protect.Resul
 			Reason: protect.ReasonUnprotected, Detail: fmt.Sprintf("no subscription covers the topic %q", topic),
 		}
 	}
-	res, err := p.opener.Open(nil, &protect.Delivery{Topic: topic, Payload: payload, Retain: retain})
+	res, err := p.opener.Open(nil, &protect.Delivery{Topic: topic, Payload: payload, Retain: retain, ClientID: p.client, TLS: p.tls})
 	if err != nil || p.maxAge == 0 || res.Outcome == protect.Duplicate || res.Outcome == protect.Ignore {
 		return res, err
 	}

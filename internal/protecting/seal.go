@@ -45,9 +45,14 @@ type SealOptions struct {
 	Keys     []string // names: the key of the level; for sign+encrypt the signer, and the shared key if there is no To
 	To       []string // names of recipients
 	Checksum protect.ChecksumForm
-	ClientID string        // of the connection, for keys that want it
-	TTL      time.Duration // whole seconds; 0: no expiry
-	Clock    protect.Clock
+	ClientID string // of the connection, for keys that want it
+	Sender   []byte // id on the wire; nil: that of the keyring
+	// ContentFormat is a CoAP Content-Format, sent in the protected header; nil: none.
+	ContentFormat *uint16
+	// Will: what is sealed is a Will, which is always in order.
+	Will  bool
+	TTL   time.Duration // whole seconds; 0: no expiry
+	Clock protect.Clock
 }
 
 // ErrOptions is wrapped when the names given do not fit the level.
@@ -59,13 +64,14 @@ type Sealing struct {
 	checksum protect.ChecksumForm
 	sealer   *protect.Sealer
 	ttl      time.Duration
+	format   *uint16
 	clock    protect.Clock
 }
 
 // NewSealing finds the records and checks that they fit together. keys may be nil where no key is needed. A boot number
 // is stored, so it is called once for a run, not once for a message.
 func NewSealing(keys *Keys, o SealOptions) (*Sealing, error) {
-	s := &Sealing{level: o.Level, checksum: o.Checksum, ttl: o.TTL, clock: o.Clock}
+	s := &Sealing{level: o.Level, checksum: o.Checksum, ttl: o.TTL, format: o.ContentFormat, clock: o.Clock}
 	if o.Level == LevelNone || o.Level == LevelChecksum {
 		if len(o.Keys)+len(o.To) > 0 || o.TTL != 0 {
 			return nil, fmt.Errorf("%w: level %s has no key and no expiry", ErrOptions, o.Level)
@@ -148,6 +154,8 @@ func (k *Keys) complete(cfg *protect.SealerConfig, o *SealOptions) error {
 	var err error
 	switch {
 	case outer.Sender.Kind != keyring.SenderWire:
+	case o.Sender != nil:
+		cfg.Sender = o.Sender
 	case cfg.Signer != nil:
 		cfg.Sender = cfg.Signer.Sender.ID
 	default:
@@ -155,7 +163,10 @@ func (k *Keys) complete(cfg *protect.SealerConfig, o *SealOptions) error {
 			return err
 		}
 	}
-	if owner.Use == keyring.UseSign || owner.Sender.Kind != keyring.SenderAnonymous {
+	// Messages in order are the rule. Where the record allows others they are made: several programs of one sender can
+	// then publish at the same time, and none makes the messages of another stale.
+	known := owner.Use == keyring.UseSign || owner.Sender.Kind != keyring.SenderAnonymous
+	if known && (o.Will || !owner.Unordered) {
 		cfg.Session, err = k.session(owner)
 	}
 	return err
@@ -170,6 +181,9 @@ func (s *Sealing) Seal(topic string, payload []byte, will bool) ([]byte, error) 
 		return protect.AppendChecksum(nil, s.checksum, payload), nil
 	}
 	m := &protect.Message{Topic: topic, Payload: payload, Will: will}
+	if s.format != nil {
+		m.HasContentType, m.ContentType = true, *s.format
+	}
 	if s.ttl > 0 && s.clock != nil {
 		m.Expires = s.clock().Add(s.ttl)
 	}

@@ -9,9 +9,7 @@ import (
 func (s *Session) attach(quota int, fx *Effects) {
 	s.attached, s.paused = true, false
 	s.quota = min(quota, pids)
-	for pid := range s.inbound {
-		s.inbound[pid] = false
-	}
+	s.inbound.unmark()
 	for pos := s.ring.head; pos < s.sent; pos++ {
 		e := s.ring.at(pos)
 		e.counted = false

@@ -86,8 +86,7 @@ type Session struct {
 	paused   bool // the connection's buffer is full
 	quota    int  // PUBLISH packets with QoS > 0 that may still be sent [MQTT-3.3.4-9]
 
-	inbound     map[mqtt.PacketID]bool // received, not yet released; the value: counted against this connection
-	inboundPeak int                    // the most that were in the map
+	inbound idSet // received, not yet released; marked: counted against this connection
 }
 
 // New returns the state of a session that begins now. durable says whether its rows are written to the store under
@@ -110,7 +109,7 @@ func Restore(row *store.SessionRow, limits *Limits) *Session {
 	s.diskFrom = max(s.diskFrom, row.QueueFirst)
 	s.settle()
 	for _, pid := range row.Inbound {
-		s.addInbound(pid, false)
+		s.inbound.put(pid, false)
 	}
 	return s
 }
@@ -197,7 +196,7 @@ func (s *Session) Inflight() int {
 }
 
 // Inbound returns how many QoS 2 messages were received and not yet released.
-func (s *Session) Inbound() int { return len(s.inbound) }
+func (s *Session) Inbound() int { return s.inbound.len() }
 
 // Full reports whether one more message of size bytes would exceed the limits.
 func (s *Session) Full(size int) bool {
@@ -229,9 +228,9 @@ func (s *Session) MakeDurable(b *store.Batch, newBody func() store.BodyID) {
 			b.Add(s.inflightOp(pos, e))
 		}
 	}
-	for pid := range s.inbound {
+	s.inbound.each(func(pid mqtt.PacketID) {
 		b.Add(store.Op{Kind: store.PutInbound, Session: s.id, PacketID: pid})
-	}
+	})
 	b.Sync = true
 }
 
@@ -275,12 +274,4 @@ func (s *Session) retire() {
 // settle says that every entry in the ring has had its turn, and that none waits to be sent again.
 func (s *Session) settle() {
 	s.sent, s.rerel, s.resend = s.ring.tail, s.ring.tail, s.ring.tail
-}
-
-func (s *Session) addInbound(pid mqtt.PacketID, counted bool) {
-	if s.inbound == nil {
-		s.inbound = make(map[mqtt.PacketID]bool)
-	}
-	s.inbound[pid] = counted
-	s.inboundPeak = max(s.inboundPeak, len(s.inbound))
 }

@@ -212,18 +212,24 @@ func TestTake(t *testing.T) {
 	}
 }
 
-// TestInboundMemory gives the map of inbound identifiers back.
+// TestInboundMemory gives the memory of inbound identifiers back: all but one page at once, and that with the connection.
 func TestInboundMemory(t *testing.T) {
 	b := newBench(false, &roomy)
 	for _, kind := range []EventKind{Publish, Release} {
-		for pid := mqtt.PacketID(1); pid <= 1000; pid++ {
+		for pid := mqtt.PacketID(1); pid <= 10*pageIDs; pid++ {
 			if b.step(Event{Kind: kind, PacketID: pid}) != Accepted {
 				t.Fatalf("event %d of %d was not accepted", kind, pid)
 			}
 		}
 	}
-	if b.s.inbound != nil {
-		t.Fatal("the map is still there")
+	for i, p := range b.s.inbound.pages {
+		if p != nil {
+			t.Fatalf("page %d is still there", i)
+		}
+	}
+	b.step(Event{Kind: Detach})
+	if b.s.inbound.pages != nil || b.s.inbound.spare != nil {
+		t.Fatal("an offline session keeps memory for no identifiers")
 	}
 }
 

@@ -136,6 +136,7 @@ func (s *Session) Step(ev Event, now int64, fx *Effects) {
 		s.pump(now, fx)
 	case Detach:
 		s.attached, s.paused = false, false
+		s.inbound.release()
 	case Enqueue:
 		s.enqueue(ev.Entry, fx)
 		if ev.Entry.Ready {

@@ -28,65 +28,95 @@ func newSocket(s stream) (*socket, error) {
 }
 
 // ReadEach calls f with every batch of bytes that arrives, until f returns false (and ReadEach nil), the peer closes
-// (io.EOF) or reading fails. The bytes are valid during the call. It honours the read deadline and Close.
+// (io.EOF) or reading fails. The bytes are valid during the call. It honours the read deadline and Close, which f may
+// call, too.
 //
-// The batch is handled inside the callback of RawConn.Read: returning "not done" from there parks the goroutine until
-// the socket changes again. It parks only after a read that found nothing. A short read is not enough: the end of the
-// stream may have come together with the data, and the kernel reports both once.
+// Each batch is read inside the callback of RawConn.Read: returning "not done" from there parks the goroutine until the
+// socket changes again. It parks only after a read that found nothing. A short read is not enough: the end of the stream
+// may have come together with the data, and the kernel reports both once. f is called outside, because Close waits until
+// no callback runs.
 func (c *socket) ReadEach(f func(b []byte) bool) error {
-	var result error
-	err := c.raw.Read(func(fd uintptr) (done bool) {
+	var (
+		buf    *[readSize]byte
+		n      int
+		result error
+	)
+	read := func(fd uintptr) (done bool) {
 		for {
-			buf := readBuffers.Get().(*[readSize]byte)
-			n, err := syscall.Read(int(fd), buf[:])
-			more := true
-			if n > 0 {
-				more = f(buf[:n])
+			buf = readBuffers.Get().(*[readSize]byte)
+			n, result = syscall.Read(int(fd), buf[:])
+			switch {
+			case n > 0:
+				return true
+			case n == 0 && result == nil:
+				result = io.EOF
 			}
 			readBuffers.Put(buf)
 			switch {
-			case errors.Is(err, syscall.EINTR):
-			case errors.Is(err, syscall.EAGAIN):
+			case errors.Is(result, syscall.EINTR):
+			case errors.Is(result, syscall.EAGAIN):
 				return false
-			case err != nil:
-				result = err
-				return true
-			case n == 0:
-				result = io.EOF
-				return true
-			case !more:
+			default:
 				return true
 			}
 		}
-	})
-	if err != nil {
-		return err
 	}
-	return result
+	for {
+		n = 0
+		if err := c.raw.Read(read); err != nil {
+			return err
+		}
+		if n <= 0 {
+			return result
+		}
+		more := f(buf[:n])
+		readBuffers.Put(buf)
+		if !more {
+			return nil
+		}
+	}
 }
 
 // TryWrite writes what the kernel takes without waiting. n < len(b) with a nil error means that the rest would block.
 func (c *socket) TryWrite(b []byte) (n int, err error) {
-	rawErr := c.raw.Write(func(fd uintptr) (done bool) {
-		for n < len(b) {
-			m, werr := syscall.Write(int(fd), b[n:])
-			if m > 0 {
-				n += m
-			}
-			switch {
-			case werr == nil:
-			case errors.Is(werr, syscall.EINTR):
-			case errors.Is(werr, syscall.EAGAIN):
-				return true
-			default:
-				err = werr
-				return true
-			}
-		}
-		return true
-	})
-	if err == nil {
-		err = rawErr
+	w := attempts.Get().(*attempt)
+	w.rest = b
+	err = c.raw.Write(w.run)
+	if w.err != nil {
+		err = w.err
 	}
+	n = len(b) - len(w.rest)
+	w.rest, w.err = nil, nil
+	attempts.Put(w)
 	return n, err
+}
+
+// attempt is one TryWrite. It is used again, and with it the function that RawConn wants.
+type attempt struct {
+	rest []byte
+	err  error
+	run  func(fd uintptr) (done bool)
+}
+
+var attempts = sync.Pool{New: func() any {
+	w := new(attempt)
+	w.run = w.write
+	return w
+}}
+
+// write writes until all is written or the kernel takes no more. It is never not done: that would wait.
+func (w *attempt) write(fd uintptr) (done bool) {
+	for len(w.rest) > 0 {
+		n, err := syscall.Write(int(fd), w.rest)
+		w.rest = w.rest[max(n, 0):]
+		switch err {
+		case nil, syscall.EINTR:
+		case syscall.EAGAIN:
+			return true
+		default:
+			w.err = err
+			return true
+		}
+	}
+	return true
 }

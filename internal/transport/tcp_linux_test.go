@@ -48,3 +48,38 @@ func TestReadEachSeesTheEnd(t *testing.T) {
 		_ = nc.Close()
 	}
 }
+
+// TestCloseWhileReading: whoever handles a batch may close the connection, as the broker does when its answer cannot be
+// written. Close waits until nobody uses the descriptor, so the handler must not be one who does.
+func TestCloseWhileReading(t *testing.T) {
+	l, err := ListenLoopback(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	peer, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	nc, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := peer.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	wire := nc.(interface {
+		ReadEach(f func(b []byte) bool) error
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- wire.ReadEach(func([]byte) bool { return nc.Close() == nil }) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the handler does not come back from Close")
+	}
+}

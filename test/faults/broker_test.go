@@ -42,6 +42,8 @@ type server struct {
 	data string
 	// config is a configuration file, "" for the settings of --dev.
 	config string
+	// plain leaves data folder and listener to the configuration file.
+	plain  bool
 	cmd    *exec.Cmd
 	exited chan error // yields the result of cmd when its output is read
 }
@@ -60,7 +62,10 @@ func (s *server) start() time.Duration {
 	s.t.Helper()
 	begin := time.Now()
 	args := []string{"serve", "--dev", "--data", s.data, "--listen", "mqtt://" + s.addr}
-	if s.config != "" {
+	switch {
+	case s.plain:
+		args = []string{"serve", "--config", s.config}
+	case s.config != "":
 		args = append(args, "--config", s.config)
 	}
 	s.cmd = exec.Command(program, args...)

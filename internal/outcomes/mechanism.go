@@ -1,0 +1,78 @@
+package outcomes
+
+import (
+	"github.com/sealmq/sealmq/internal/protecting"
+	"github.com/sealmq/sealmq/protect"
+)
+
+// Mechanism is one way to protect a payload.
+type Mechanism struct {
+	Name  string // as in the table
+	Title string // for people
+
+	level    protecting.Level
+	keys     []string // names of the publisher's keys
+	to       []string // names of recipients
+	checksum protect.ChecksumForm
+	require  protect.Requirement // of the topic
+	weaker   string              // the mechanism an attacker replaces it by; "" is plain
+	noWill   bool                // it cannot protect a Will: the publisher refuses
+}
+
+// Names of the keys. The publisher and the member have keys of their own names.
+const (
+	groupMAC, groupR, groupS = "group-mac", "group-r", "group-s"
+	readerKey                = "reader"
+	pairMAC, pairS, signKey  = "pair-mac", "pair-s", "signature"
+)
+
+var (
+	group        = protect.Requirement{Integrity: protect.IntegrityGroup}
+	source       = protect.Requirement{Integrity: protect.IntegritySource}
+	confidential = protect.Requirement{Confidential: true}
+	sealedGroup  = protect.Requirement{Confidential: true, Integrity: protect.IntegrityGroup}
+	sealedSource = protect.Requirement{Confidential: true, Integrity: protect.IntegritySource}
+)
+
+// Mechanisms are all of the table, in its order.
+var Mechanisms = []*Mechanism{
+	{Name: "none", Title: "no protection", level: protecting.LevelNone},
+	{
+		Name: "checksum-prefix", Title: "checksum, with prefix", level: protecting.LevelChecksum, checksum: protect.ChecksumPrefix,
+		require: protect.Requirement{Integrity: protect.IntegrityChecksum},
+	},
+	{
+		Name: "checksum-raw", Title: "checksum, raw", level: protecting.LevelChecksum, checksum: protect.ChecksumRaw,
+		require: protect.Requirement{Integrity: protect.IntegrityChecksum},
+	},
+	{Name: "mac", Title: "MAC, group key", level: protecting.LevelMAC, keys: []string{groupMAC}, require: group, weaker: "checksum-prefix"},
+	{Name: "mac-pairwise", Title: "MAC, pairwise key", level: protecting.LevelMAC, keys: []string{pairMAC}, require: source, weaker: "mac"},
+	{Name: "sign", Title: "signature", level: protecting.LevelSign, keys: []string{signKey}, require: source, weaker: "mac"},
+	{Name: "encrypt-r", Title: "encrypted, group key, mode R", level: protecting.LevelEncrypt, keys: []string{groupR}, require: sealedGroup, weaker: "mac"},
+	{Name: "encrypt-s", Title: "encrypted, group key, mode S", level: protecting.LevelEncrypt, keys: []string{groupS}, require: sealedGroup, weaker: "mac"},
+	{
+		Name: "encrypt-pairwise", Title: "encrypted, pairwise key", level: protecting.LevelEncrypt, keys: []string{pairS},
+		require: sealedSource, weaker: "encrypt-s",
+	},
+	{
+		Name: "encrypt-to", Title: "encrypted to public keys", level: protecting.LevelEncrypt, to: []string{readerKey},
+		require: confidential, weaker: "mac", noWill: true,
+	},
+	{
+		Name: "sign+encrypt", Title: "signed and encrypted, group key", level: protecting.LevelSignEncrypt, keys: []string{signKey, groupS},
+		require: sealedSource, weaker: "encrypt-s",
+	},
+	{
+		Name: "sign+encrypt-to", Title: "signed and encrypted to public keys", level: protecting.LevelSignEncrypt, keys: []string{signKey},
+		to: []string{readerKey}, require: sealedSource, weaker: "encrypt-s",
+	},
+}
+
+func mechanism(name string) *Mechanism {
+	for _, m := range Mechanisms {
+		if m.Name == name {
+			return m
+		}
+	}
+	return nil
+}

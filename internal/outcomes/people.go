@@ -1,0 +1,192 @@
+package outcomes
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/sealmq/sealmq/cose"
+	"github.com/sealmq/sealmq/internal/protecting"
+	"github.com/sealmq/sealmq/keyring"
+	"github.com/sealmq/sealmq/protect"
+)
+
+// topicsOf is what all keys may be used on.
+const topicsOf = "r/#"
+
+// people are the holders of keys: two members of a group who publish, and one who reads. Attackers without keys hold none.
+type people struct {
+	publisher, member, reader *protecting.Keys
+	publisherID, memberID     []byte // on the wire under a group key
+	own                       map[string]*keyring.Record
+}
+
+// newPeople makes their keyrings in a folder.
+func newPeople(dir string) (*people, error) {
+	p := &people{own: map[string]*keyring.Record{}}
+	for name, k := range map[string]**protecting.Keys{"publisher": &p.publisher, "member": &p.member, "reader": &p.reader} {
+		var err error
+		if *k, err = protecting.Create(filepath.Join(dir, name), keyring.Secret{}); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if p.publisherID, err = p.publisher.SenderID(); err != nil {
+		return nil, err
+	}
+	if p.memberID, err = p.member.SenderID(); err != nil {
+		return nil, err
+	}
+	wire := keyring.SenderRule{Kind: keyring.SenderWire, Size: protecting.SenderSize}
+	for _, k := range []struct {
+		name string
+		use  keyring.Use
+	}{{groupMAC, keyring.UseMAC}, {groupR, keyring.UseR}, {groupS, keyring.UseS}} {
+		rec, err := newRecord(k.name, k.use, wire)
+		if err != nil {
+			return nil, err
+		}
+		if err := give(rec, p.publisher, p.member, p.reader); err != nil {
+			return nil, err
+		}
+		p.own[k.name] = rec
+	}
+	rec, err := newRecord(readerKey, keyring.UseEnc, keyring.SenderRule{Kind: keyring.SenderAnonymous})
+	if err != nil {
+		return nil, err
+	}
+	p.own[readerKey] = rec.Public()
+	if err := give(rec, p.reader); err != nil {
+		return nil, err
+	}
+	if err := give(rec.Public(), p.publisher, p.member); err != nil {
+		return nil, err
+	}
+	for who, k := range map[string]*protecting.Keys{"publisher": p.publisher, "member": p.member} {
+		if err := p.giveOwn(who, k); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// giveOwn makes the keys that one publisher shares with nobody but the reader.
+func (p *people) giveOwn(who string, k *protecting.Keys) error {
+	for _, key := range []struct {
+		name string
+		use  keyring.Use
+	}{{pairMAC, keyring.UseMAC}, {pairS, keyring.UseS}, {signKey, keyring.UseSign}} {
+		rec, err := newRecord(key.name, key.use, keyring.SenderRule{Kind: keyring.SenderFixed, ID: []byte(who)})
+		if err != nil {
+			return err
+		}
+		if key.use == keyring.UseSign {
+			rec.Sender.ID = rec.KID
+		}
+		rec.Pairwise = key.use != keyring.UseSign
+		p.own[who+" "+key.name] = rec
+		public := rec.Public()
+		public.Group = who + "-" + key.name
+		if err := give(rec, k); err != nil {
+			return err
+		}
+		if err := give(public, p.reader); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func give(rec *keyring.Record, to ...*protecting.Keys) error {
+	for _, k := range to {
+		if err := k.Add(rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newRecord makes an active key.
+func newRecord(name string, use keyring.Use, sender keyring.SenderRule) (*keyring.Record, error) {
+	rec := &keyring.Record{Use: use, Group: name, State: keyring.StateActive, Topics: []string{topicsOf}, Sender: sender}
+	switch use {
+	case keyring.UseR, keyring.UseS:
+		rec.Alg = cose.AlgA256GCM
+	case keyring.UseMAC:
+		rec.Alg = cose.AlgHMAC256
+	case keyring.UseSign:
+		rec.Alg = cose.AlgEdDSA
+	case keyring.UseEnc:
+		rec.Alg, rec.ContentAlg = cose.AlgECDHESA256KW, cose.AlgA256GCM
+	default:
+		return nil, fmt.Errorf("no key for use %v is needed", use)
+	}
+	var err error
+	if rec.Key, err = cose.GenerateKey(rec.Alg); err != nil {
+		return nil, err
+	}
+	rec.KID = protecting.PublicKID(rec.Thumbprint())
+	if use.Symmetric() {
+		rec.KID, err = protecting.NewSymmetricKID()
+	}
+	return rec, err
+}
+
+// sealing is how the holder of a keyring seals by a mechanism.
+func (m *Mechanism) sealing(k *protecting.Keys) (*protecting.Sealing, error) {
+	o := protecting.SealOptions{Level: m.level, Keys: m.keys, To: m.to, Checksum: m.checksum}
+	if len(m.keys)+len(m.to) > 0 {
+		o.Clock = time.Now
+	}
+	return protecting.NewSealing(k, o)
+}
+
+// forgedBoot is a boot number that no sender has reached: a forger chooses what makes the receiver believe.
+const forgedBoot = 1 << 24
+
+// forger is how the member seals in the publisher's name, with what a member has. nil: by the mechanism itself, because it
+// has no names.
+func (p *people) forger(m *Mechanism) (*protect.Sealer, error) {
+	if len(m.keys) == 0 {
+		return nil, nil
+	}
+	session, err := protect.NewSession(forgedBoot, nil)
+	if err != nil {
+		return nil, err
+	}
+	cfg := protect.SealerConfig{Session: session, Clock: time.Now, Timestamp: true}
+	for _, name := range m.keys {
+		switch name {
+		case groupMAC, groupR, groupS:
+			cfg.Key, cfg.Sender = p.own[name], p.publisherID
+		case pairMAC, pairS: // the kid and the name of the publisher, over the only key the member has
+			cfg.Key = p.own["publisher "+name].Clone()
+			cfg.Key.Key = p.own["member "+name].Key
+		case signKey: // the member's own key, that claims to be the publisher's
+			cfg.Signer = p.own["member "+name].Clone()
+			cfg.Signer.Sender.ID = p.own["publisher "+name].Sender.ID
+		}
+	}
+	switch {
+	case m.to != nil:
+		cfg.Recipients = []*keyring.Record{p.own[readerKey]}
+	case cfg.Key == nil:
+		cfg.Key, cfg.Signer = cfg.Signer, nil
+	case cfg.Signer != nil:
+		cfg.Sender = cfg.Signer.Sender.ID
+	}
+	return protect.NewSealer(cfg)
+}
+
+// rename is what a stranger swaps in a message to put the member's name in the place of the publisher's.
+func (p *people) rename(m *Mechanism) (from, to []byte) {
+	if len(m.keys) == 0 {
+		return nil, nil
+	}
+	switch name := m.keys[0]; name {
+	case groupMAC, groupR, groupS:
+		return p.publisherID, p.memberID
+	default:
+		return p.own["publisher "+name].KID, p.own["member "+name].KID
+	}
+}
