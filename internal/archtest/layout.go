@@ -120,7 +120,7 @@ var layout = []Package{
 			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/control", "internal/explain", "internal/identity", "internal/observe", "internal/ops", "internal/privfile", "internal/session", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "mqtt", "protect", "psktls", "topic",
 		},
-		Tests: []string{"client"},
+		Tests: []string{"client", "internal/message"},
 	},
 	{
 		Dir: "internal/outcomes", Layer: Wiring,

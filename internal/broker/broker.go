@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/retained"
 	"github.com/sealmq/sealmq/internal/router"
 	"github.com/sealmq/sealmq/internal/store"
@@ -87,7 +86,7 @@ func New(o Options) *Broker {
 	b.groups.init()
 	b.flusher.init()
 	b.timers.wake = make(chan struct{}, 1)
-	b.owners.count = make(map[identity.Principal]int)
+	b.owners.count = make(map[uint64]int32)
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
 	return b
 }

@@ -23,13 +23,11 @@ func (b *Broker) recheckSubscriptions(s *clientSession) int {
 	defer s.subscribing.Unlock()
 	s.mu.Lock()
 	owner := s.principal
-	filters := make([]string, 0, len(s.subs))
-	for f := range s.subs {
-		filters = append(filters, f)
-	}
+	subs := s.subs.all()
 	s.mu.Unlock()
 	removed := 0
-	for _, f := range filters {
+	for i := range subs {
+		f := subs[i].Filter
 		_, inner, err := topic.ParseSubscription(f)
 		if err != nil {
 			continue // rows come from checked packets only
@@ -52,7 +50,7 @@ func (b *Broker) dropSubscription(s *clientSession, f string) {
 		s.mu.Unlock()
 		return
 	}
-	delete(s.subs, f)
+	s.subs.remove(f)
 	if s.state.Durable() {
 		batch := getBatch()
 		batch.Add(store.Op{Kind: store.DeleteSubscription, Session: s.id, Key: f})
