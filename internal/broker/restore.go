@@ -53,11 +53,25 @@ type storedWill struct {
 	session *clientSession
 }
 
-// restoreSessions reads and parses rows in one goroutine and makes sessions of them in another. wills ascends by
-// session, as the rows do, and learns the sessions.
+// restoreSessions reads and parses rows in one goroutine, makes sessions of them in the second, and enters their
+// subscriptions into the router in the third. wills ascends by session, as the rows do, and learns the sessions.
 func (b *Broker) restoreSessions(now int64, wills []storedWill) error {
-	batches := make(chan []store.SessionRow, 4)
-	read := make(chan error, 1)
+	type subscribed struct {
+		session *clientSession
+		rows    []store.Subscription
+	}
+	batches, subscribing := make(chan []store.SessionRow, 4), make(chan []subscribed, 4)
+	read, routed := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(routed)
+		for list := range subscribing {
+			for i := range list {
+				for j := range list[i].rows {
+					b.subscribe(list[i].session, &list[i].rows[j])
+				}
+			}
+		}
+	}()
 	go func() {
 		defer close(batches)
 		batch := make([]store.SessionRow, 0, restoreBatch)
@@ -72,6 +86,7 @@ func (b *Broker) restoreSessions(now int64, wills []storedWill) error {
 		read <- err
 	}()
 	for batch := range batches {
+		made := make([]subscribed, 0, len(batch))
 		for i := range batch {
 			row := &batch[i]
 			if row.Session.Group != "" {
@@ -79,6 +94,7 @@ func (b *Broker) restoreSessions(now int64, wills []storedWill) error {
 				continue
 			}
 			s := b.restoreSession(row, now)
+			made = append(made, subscribed{s, row.Subscriptions})
 			for len(wills) > 0 && wills[0].id <= row.ID {
 				if wills[0].id == row.ID {
 					wills[0].session = s
@@ -86,16 +102,16 @@ func (b *Broker) restoreSessions(now int64, wills []storedWill) error {
 				wills = wills[1:]
 			}
 		}
+		subscribing <- made
 	}
+	close(subscribing)
+	<-routed
 	return <-read
 }
 
 // While state is restored nearly nothing of it becomes garbage, and the collector would look through all of it again and
 // again.
-const (
-	relaxedCollector = 400      // percent of the live heap between collections, meanwhile
-	worthCollecting  = 64 << 20 // bytes of heap from which the memory is given back afterwards
-)
+const relaxedCollector = 800 // percent of the live heap between collections, meanwhile
 
 // relaxCollector makes the garbage collector's pace slower and returns what restores it. A memory limit of the process
 // stays in force.
@@ -105,14 +121,10 @@ func relaxCollector() (restore func()) {
 		debug.SetGCPercent(before)
 		return func() {}
 	}
-	return func() {
-		debug.SetGCPercent(before)
-		if heapBytes() > worthCollecting {
-			go debug.FreeOSMemory()
-		}
-	}
+	return func() { debug.SetGCPercent(before) }
 }
 
+// restoreSession makes a session of its row, all but its entries in the router.
 func (b *Broker) restoreSession(row *store.SessionRow, now int64) *clientSession {
 	principal := row.Session.Principal
 	s := &clientSession{
@@ -125,9 +137,6 @@ func (b *Broker) restoreSession(row *store.SessionRow, now int64) *clientSession
 	s.account()
 	b.owners.add(principal, 1)
 	s.subs.adopt(row.Subscriptions)
-	for i := range row.Subscriptions {
-		b.subscribe(s, &row.Subscriptions[i])
-	}
 	b.sessions.put(s)
 	b.restoreTimers(s, &row.Session, now)
 	return s
