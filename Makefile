@@ -6,7 +6,7 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 FUZZTIME ?= 60s
 export SEALMQ_BIN := $(CURDIR)/bin/sealmq
 
-.PHONY: build check test race fuzz fuzz-short cross static conformance conformance-update interop suites
+.PHONY: build check test race fuzz fuzz-short cross static vectors conformance conformance-update interop suites
 
 build: ; CGO_ENABLED=0 $(GO) build -trimpath -o $(SEALMQ_BIN) ./cmd/sealmq
 
@@ -25,6 +25,8 @@ fuzz: ; .ci/fuzz $(FUZZTIME)
 fuzz-short: ; .ci/fuzz 5s
 cross: ; .ci/cross
 static: ; .ci/static
+
+vectors: ; python3 vectors/run.py
 
 conformance: ; $(GO) test -count 1 ./internal/conformance/
 conformance-update: ; $(GO) test -count 1 ./internal/conformance/ -update

@@ -164,13 +164,11 @@ func (m *Encrypt) Seal(dst []byte, random io.Reader, recipients []RecipientKey, 
 		return nil, fmt.Errorf("IV of %d bytes: %w", len(m.Unprotected.IV), ErrKey)
 	}
 	const recipientSize = 220 // all of one recipient with a 32-byte kid
-	dst = slices.Grow(dst, m.Protected.maxSize()+m.Unprotected.maxSize()+len(plaintext)+aead.Overhead()+
-		recipientSize*len(recipients))
 	s := getScratch()
 	defer s.release()
-	s.protected = m.freeze(s.protected)
+	dst = slices.Grow(dst, m.encode(s)+len(plaintext)+aead.Overhead()+recipientSize*len(recipients))
 	dst = cbor.AppendArray(cbor.AppendTag(dst, TagEncrypt), 4)
-	dst = m.append(dst)
+	dst = s.append(dst)
 	dst = sealAEAD(dst, "Encrypt", s, &m.Headers, aead, m.Unprotected.IV, plaintext, externalAAD)
 	m.raw = nil // it points into the scratch
 	dst = cbor.AppendArray(dst, len(recipients))

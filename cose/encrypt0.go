@@ -44,12 +44,11 @@ func (m *Encrypt0) Seal(dst []byte, aead cipher.AEAD, nonce, plaintext, external
 	if len(nonce) != aead.NonceSize() {
 		return nil, fmt.Errorf("nonce of %d bytes: %w", len(nonce), ErrKey)
 	}
-	dst = slices.Grow(dst, m.Protected.maxSize()+m.Unprotected.maxSize()+len(plaintext)+aead.Overhead())
 	s := getScratch()
 	defer s.release()
-	s.protected = m.freeze(s.protected)
+	dst = slices.Grow(dst, m.encode(s)+len(plaintext)+aead.Overhead())
 	dst = cbor.AppendArray(cbor.AppendTag(dst, TagEncrypt0), 3)
-	dst = m.append(dst)
+	dst = s.append(dst)
 	dst = sealAEAD(dst, "Encrypt0", s, &m.Headers, aead, nonce, plaintext, externalAAD)
 	m.raw = nil // it points into the scratch
 	return dst, nil
@@ -67,9 +66,9 @@ func openAEAD(dst []byte, context string, h *Headers, aead cipher.AEAD, nonce, c
 		return nil, ErrVerify
 	}
 	s := getScratch()
-	defer s.release()
 	s.structure = appendEncStructure(s.structure, context, h.raw, externalAAD)
 	out, err := aead.Open(dst, nonce, ciphertext, s.structure)
+	s.release()
 	if err != nil {
 		return nil, ErrVerify
 	}

@@ -58,6 +58,7 @@ type Header struct {
 	Claims      Claims
 	Ephemeral   Point
 	Kind        int64
+	used        bool // by an earlier parse, which may have failed half-way
 }
 
 // Has reports whether all parameters of l are present.
@@ -65,7 +66,10 @@ func (h *Header) Has(l Labels) bool { return h.Labels&l == l }
 
 // parseHeader reads one bucket.
 func (h *Header) parse(r *cbor.Reader) error {
-	*h = Header{}
+	if h.used { // clearing it costs as much as reading it
+		*h = Header{}
+	}
+	h.used = true
 	pairs, err := r.Map()
 	if err != nil {
 		return err
@@ -167,13 +171,6 @@ func (h *Header) append(dst []byte) []byte {
 	return dst
 }
 
-// maxSize bounds the encoded length of the bucket, for one allocation up front.
-func (h *Header) maxSize() int {
-	const heads = 120 // all heads and integers of all parameters
-	return heads + len(h.KID) + len(h.IV) + len(h.PartialIV) + len(h.KIDContext) +
-		len(h.Claims.CTI) + len(h.Ephemeral.X) + len(h.Ephemeral.Y)
-}
-
 // Headers are the two buckets of a message or a recipient, RFC 9052 §3:
 //
 //	Headers = ( protected : empty_or_serialized_map, unprotected : header_map )
@@ -195,8 +192,9 @@ func (h *Headers) parse(r *cbor.Reader) error {
 	if err != nil {
 		return err
 	}
-	h.Protected = Header{}
-	if len(raw) > 0 {
+	if len(raw) == 0 {
+		h.Protected = Header{}
+	} else {
 		inner := cbor.NewReader(raw)
 		if err := h.Protected.parse(&inner); err != nil {
 			return fmt.Errorf("protected header: %w", err)
@@ -241,6 +239,15 @@ func (h *Headers) freeze(buf []byte) []byte {
 	buf = h.Protected.append(buf)
 	h.raw = buf[start:len(buf):len(buf)]
 	return buf
+}
+
+// encode writes both buckets into s and returns how much of a message they and the heads of its other parts take: exactly,
+// but for the shorter forms of the heads, so that what is allocated for a message is what is kept.
+func (h *Headers) encode(s *scratch) int {
+	s.protected = h.freeze(s.protected)
+	s.unprotected = h.Unprotected.append(s.unprotected)
+	const heads = 2 + 1 + 3 + 5 + 2 // tag, array, protected bucket, content, tag or signature
+	return heads + len(s.protected) + len(s.unprotected)
 }
 
 // append writes both buckets; freeze or parse must have set raw.

@@ -62,14 +62,14 @@ func (m *Mac0) Verify(key, externalAAD []byte) error {
 func (m *Mac0) Append(dst, key, externalAAD []byte) ([]byte, error) {
 	s := getScratch()
 	defer s.release()
-	s.protected = m.freeze(s.protected)
+	size := m.encode(s)
 	var err error
 	if m.Tag, err = m.compute(s, key, externalAAD); err != nil {
 		return nil, err
 	}
-	dst = slices.Grow(dst, m.Protected.maxSize()+m.Unprotected.maxSize()+len(m.Payload)+len(m.Tag))
+	dst = slices.Grow(dst, size+len(m.Payload)+len(m.Tag))
 	dst = cbor.AppendArray(cbor.AppendTag(dst, TagMac0), 4)
-	dst = m.append(dst)
+	dst = s.append(dst)
 	dst = cbor.AppendBytes(dst, m.Payload)
 	m.raw = nil // it points into the scratch
 	return cbor.AppendBytes(dst, m.Tag), nil

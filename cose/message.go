@@ -61,18 +61,24 @@ func (h *Headers) open(r *cbor.Reader, tag uint64, items int) error {
 // scratch holds the short-lived encodings of one operation, so that sealing
 // and opening allocate nothing but the result.
 type scratch struct {
-	protected []byte
-	structure []byte
+	protected   []byte
+	unprotected []byte
+	structure   []byte
 }
 
 // maxScratch is the size above which a buffer is left to the collector.
 const maxScratch = 64 << 10
 
 var scratchPool = sync.Pool{New: func() any {
-	return &scratch{protected: make([]byte, 0, 256), structure: make([]byte, 0, 512)}
+	return &scratch{protected: make([]byte, 0, 256), unprotected: make([]byte, 0, 256), structure: make([]byte, 0, 512)}
 }}
 
 func getScratch() *scratch { return scratchPool.Get().(*scratch) }
+
+// append writes the buckets that encode has left in s.
+func (s *scratch) append(dst []byte) []byte {
+	return append(cbor.AppendBytes(dst, s.protected), s.unprotected...)
+}
 
 // release returns s to the pool. A MAC or signature structure holds the
 // payload, so it is cleared.
@@ -81,6 +87,6 @@ func (s *scratch) release() {
 	if cap(s.structure) > maxScratch {
 		s.structure = make([]byte, 0, 512)
 	}
-	s.protected, s.structure = s.protected[:0], s.structure[:0]
+	s.protected, s.unprotected, s.structure = s.protected[:0], s.unprotected[:0], s.structure[:0]
 	scratchPool.Put(s)
 }

@@ -50,15 +50,15 @@ func (m *Sign1) Verify(key *Key, externalAAD []byte) error {
 func (m *Sign1) Append(dst []byte, key *Key, externalAAD []byte) ([]byte, error) {
 	s := getScratch()
 	defer s.release()
-	s.protected = m.freeze(s.protected)
+	size := m.encode(s)
 	s.structure = appendSigStructure(s.structure, m.raw, externalAAD, m.Payload)
 	var err error
 	if m.Signature, err = key.Sign(m.Protected.Alg, s.structure); err != nil {
 		return nil, err
 	}
-	dst = slices.Grow(dst, m.Protected.maxSize()+m.Unprotected.maxSize()+len(m.Payload)+len(m.Signature))
+	dst = slices.Grow(dst, size+len(m.Payload)+len(m.Signature))
 	dst = cbor.AppendArray(cbor.AppendTag(dst, TagSign1), 4)
-	dst = m.append(dst)
+	dst = s.append(dst)
 	dst = cbor.AppendBytes(dst, m.Payload)
 	m.raw = nil // it points into the scratch
 	return cbor.AppendBytes(dst, m.Signature), nil

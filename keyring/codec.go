@@ -38,7 +38,8 @@ type recordJSON struct {
 	Pairwise    bool       `json:"pairwise,omitempty"`
 	Broker      bool       `json:"broker,omitempty"`
 	Binding     bool       `json:"cb,omitempty"`
-	Key         hexBytes   `json:"key,omitempty"` // COSE_Key
+	Described   bool       `json:"described,omitempty"` // a description: there is no key, and must be none
+	Key         hexBytes   `json:"key,omitempty"`       // COSE_Key
 }
 
 type senderJSON struct {
@@ -60,6 +61,14 @@ func (h *hexBytes) UnmarshalText(text []byte) error {
 
 // encode returns the JSON of a record, with its secret half if it has one.
 func (r *Record) encode() ([]byte, error) {
+	j, err := r.json()
+	if err != nil {
+		return nil, err
+	}
+	return json.MarshalIndent(j, "", "  ")
+}
+
+func (r *Record) json() (*recordJSON, error) {
 	j := recordJSON{
 		Version: recordVersion, KID: r.KID, Use: r.Use.String(), Alg: r.Alg.String(), State: r.State.String(),
 		Group: r.Group, Topics: r.Topics, ClientID: r.ClientID, MaxAge: r.MaxAgeSeconds(), MaxMessages: r.MaxMessages,
@@ -76,7 +85,7 @@ func (r *Record) encode() ([]byte, error) {
 		}
 		j.Key = key
 	}
-	return json.MarshalIndent(&j, "", "  ")
+	return &j, nil
 }
 
 // decodeRecord is the strict inverse of encode; the record is validated.
@@ -85,6 +94,18 @@ func decodeRecord(b []byte) (*Record, error) {
 	if err := strictJSON(b, &j); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
+	if j.Described {
+		return nil, fmt.Errorf("%w: a description in the place of a key", ErrRecord)
+	}
+	r, err := j.record()
+	if err != nil {
+		return nil, err
+	}
+	return r, r.Validate()
+}
+
+// record translates the JSON form; the caller validates.
+func (j *recordJSON) record() (*Record, error) {
 	if j.Version != recordVersion {
 		return nil, fmt.Errorf("%w: version %d", ErrRecord, j.Version)
 	}
@@ -116,7 +137,7 @@ func decodeRecord(b []byte) (*Record, error) {
 			return nil, fmt.Errorf("%w: %w", ErrRecord, err)
 		}
 	}
-	return r, r.Validate()
+	return r, nil
 }
 
 // nameIndex returns the index of name, or 0, which no enum of a record allows.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/sealmq/sealmq/internal/privfile"
 )
@@ -44,6 +45,8 @@ type Dir struct {
 	path string
 	aead cipher.AEAD // nil: not sealed
 	ring *Ring
+
+	described atomic.Pointer[map[string]*Record] // keys that are not held, by kid
 }
 
 // Create makes a new keyring in path, which must not exist or be empty. An
@@ -161,9 +164,18 @@ func (d *Dir) Reload() error {
 	if err := fresh.Add(recs...); err != nil {
 		return fmt.Errorf("read keyring: %w", err)
 	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	described, err := d.readDescriptions(names, fresh)
+	if err != nil {
+		return fmt.Errorf("read keyring: %w", err)
+	}
 	d.ring.mu.Lock()
 	defer d.ring.mu.Unlock()
 	d.ring.index.Store(fresh.index.Load())
+	d.described.Store(&described)
 	return nil
 }
 

@@ -27,6 +27,8 @@ type OpenerConfig struct {
 	Replay *Replay
 	Policy *Policy // nil requires nothing
 	Clock  Clock
+	// Described finds the description of a key that is not held, a record without its key; nil knows none.
+	Described func(kid []byte) *keyring.Record
 }
 
 // Opener verifies and opens messages. It is safe for concurrent use.
@@ -61,6 +63,11 @@ type Delivery struct {
 	TLS bool
 	// MayClear: the peer may clear retained messages of protected topics.
 	MayClear bool
+	// FormOnly accepts messages under keys that are described to this receiver but not held, by their form: nothing
+	// about them is verified, and Result.Unverified says so. It is for a broker on the way of end-to-end messages.
+	FormOnly bool
+	// AnyKey, with FormOnly, also accepts keys that are not described. Anyone can make such a message up.
+	AnyKey bool
 }
 
 // opening is the work space of one Open.
@@ -100,23 +107,43 @@ func (o *Opener) Open(dst []byte, d *Delivery) (Result, error) {
 	w := openings.Get().(*opening)
 	defer w.release()
 	w.d, w.req = d, req
+	res, done, err := o.begin(dst, w, form, err)
+	if err != nil || done {
+		return res, err
+	}
+	if refusal := o.commit(w); refusal != nil {
+		return Result{}, refusal
+	}
+	return w.res, nil
+}
+
+// begin is steps 1 to 8. done says that there is no sequence to remember, and res is complete.
+func (o *Opener) begin(dst []byte, w *opening, form ChecksumForm, conflict error) (res Result, done bool, err error) {
+	d := w.d
 	refusal := w.env.parse(d.Payload)
 	if refusal == nil {
 		refusal = o.findRecord(w)
 	}
+	if refusal != nil && refusal.Reason == ReasonUnknownKey && d.FormOnly && (w.rec == nil || w.rec.Opens()) && o.claims(w) {
+		if refusal := o.checkForm(w); refusal != nil {
+			return Result{}, false, refusal
+		}
+		return w.res, true, nil
+	}
 	if refusal != nil {
 		if (refusal.Reason == ReasonMalformed || refusal.Reason == ReasonUnknownKey) && w.rec == nil {
-			if err != nil {
-				return Result{}, refuse(ReasonUnprotected, "%v", err)
+			if conflict != nil {
+				return Result{}, false, refuse(ReasonUnprotected, "%v", conflict)
 			}
-			return openUnprotected(d, req, form, refusal)
+			res, err = openUnprotected(d, w.req, form, refusal)
+			return res, err == nil, err
 		}
-		return Result{}, refusal
+		return Result{}, false, refusal
 	}
-	if refusal := o.openMessage(dst, w); refusal != nil {
-		return Result{}, refusal
+	if refusal := o.verify(dst, w); refusal != nil {
+		return Result{}, false, refusal
 	}
-	return w.res, nil
+	return Result{}, false, nil
 }
 
 // release returns the work space without anything of the message.
@@ -183,6 +210,12 @@ func (o *Opener) findRecord(w *opening) *Refusal {
 	if rec.Use == keyring.UseEnc && !rec.Key.Private() {
 		return refuse(ReasonUnknownKey, "kid %x: sealed to another's key", rec.KID)
 	}
+	return w.checkRecord(rec)
+}
+
+// checkRecord compares a message with its record: use, algorithm, topic.
+func (w *opening) checkRecord(rec *keyring.Record) *Refusal {
+	p := &w.env.headers.Protected
 	ok := false
 	switch w.env.tag {
 	case cose.TagEncrypt0:
@@ -221,8 +254,8 @@ func findRecipient(keys *keyring.Ring, m *cose.Encrypt) (*keyring.Record, int) {
 	return nil, 0
 }
 
-// openMessage is steps 3 to 9.
-func (o *Opener) openMessage(dst []byte, w *opening) *Refusal {
+// verify is steps 3 to 8.
+func (o *Opener) verify(dst []byte, w *opening) *Refusal {
 	if r := w.checkSequence(); r != nil {
 		return r
 	}
@@ -246,6 +279,12 @@ func (o *Opener) openMessage(dst []byte, w *opening) *Refusal {
 	if r := w.req.check(&w.res); r != nil {
 		return r
 	}
+	o.remember(w)
+	return nil
+}
+
+// commit is step 9.
+func (o *Opener) commit(w *opening) *Refusal {
 	outcome, r := o.cfg.Replay.commit(&w.ev)
 	if r != nil {
 		return r
@@ -254,7 +293,6 @@ func (o *Opener) openMessage(dst []byte, w *opening) *Refusal {
 	if outcome == Duplicate {
 		w.res.Payload = nil
 	}
-	o.remember(w)
 	return nil
 }
 

@@ -384,8 +384,8 @@ func TestPolicyUnionAndRelax(t *testing.T) {
 			}
 		}
 		a, b := draw("a"), draw("b")
-		u := a.union(b)
-		if u != b.union(a) || u.union(a) != u || u.Integrity < a.Integrity || (a.Fresh && !u.Fresh) {
+		u := a.Union(b)
+		if u != b.Union(a) || u.Union(a) != u || u.Integrity < a.Integrity || (a.Fresh && !u.Fresh) {
 			t.Fatalf("%+v and %+v make %+v", a, b, u)
 		}
 	})

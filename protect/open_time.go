@@ -17,7 +17,12 @@ func (w *opening) checkTime(clock Clock) *Refusal {
 		}
 		return nil
 	}
-	now := uint64(max(clock().Unix(), 0))
+	return w.checkAge(uint64(max(clock().Unix(), 0)), maxAge, retained)
+}
+
+// checkAge judges the claims by the clock. retained: the message is a state whose record has a max-age.
+func (w *opening) checkAge(now, maxAge uint64, retained bool) *Refusal {
+	c := w.claims
 	w.ev.now = now
 	if c.HasExp && now >= c.Exp {
 		return refuse(ReasonTime, "expired %d s ago", now-c.Exp)

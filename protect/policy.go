@@ -17,8 +17,8 @@ type Requirement struct {
 // IsZero reports whether nothing is required.
 func (q Requirement) IsZero() bool { return q == Requirement{} }
 
-// union returns the stricter of both in every respect.
-func (q Requirement) union(o Requirement) Requirement {
+// Union returns the stricter of both in every respect.
+func (q Requirement) Union(o Requirement) Requirement {
 	return Requirement{
 		Confidential: q.Confidential || o.Confidential,
 		EndToEnd:     q.EndToEnd || o.EndToEnd,
@@ -111,7 +111,7 @@ func (p *Policy) For(name string) (Requirement, ChecksumForm, error) {
 		if !topic.Filter(e.Filter).Matches(topic.Name(name)) {
 			continue
 		}
-		req = req.union(e.Require)
+		req = req.Union(e.Require)
 		for _, r := range e.Relax {
 			relax[relaxIndex(r)] = true
 		}
@@ -139,6 +139,15 @@ func relaxIndex(r Relaxation) int {
 		return 2
 	}
 	return 3 // RelaxIntegrity: NewPolicy refuses others
+}
+
+// Check returns a *Refusal if a verified message does not meet the requirement, nil if it does. Whether a message is fresh
+// is for the replay state to say; here plain and checksum messages fail it.
+func (q Requirement) Check(r *Result) error {
+	if refusal := q.check(r); refusal != nil {
+		return refusal
+	}
+	return nil
 }
 
 // check compares a verified message with the requirement. Fresh is decided with

@@ -36,6 +36,7 @@ const (
 type Replay struct {
 	limits ReplayLimits
 	store  StateStore // nil: state is lost at a restart
+	rows   bool       // windows and ctis are kept in rows, too
 
 	// mu guards all below. It is held during Save: the floor must be durable
 	// before another message is judged by it, and Save is rare.
@@ -123,6 +124,10 @@ type event struct {
 
 // NewReplay returns an empty state, or the one kept in store.
 func NewReplay(limits ReplayLimits, store StateStore) (*Replay, error) {
+	return makeReplay(limits, store, false)
+}
+
+func makeReplay(limits ReplayLimits, store StateStore, rows bool) (*Replay, error) {
 	setDefault := func(v *int, d int) {
 		if *v <= 0 {
 			*v = d
@@ -131,22 +136,36 @@ func NewReplay(limits ReplayLimits, store StateStore) (*Replay, error) {
 	setDefault(&limits.Senders, 1<<20)
 	setDefault(&limits.Topics, 1<<20)
 	setDefault(&limits.Unordered, 1<<18)
-	r := &Replay{limits: limits, store: store, keys: map[string]map[string]*senderState{}, topics: list.New()}
+	r := &Replay{limits: limits, store: store, rows: rows, keys: map[string]map[string]*senderState{}, topics: list.New()}
 	if store == nil {
 		return r, nil
 	}
 	err := store.Load(func(key, value []byte) error {
 		p, ok, err := decodePersistent(key, value)
-		if err != nil || !ok {
+		switch {
+		case err != nil:
 			return err
+		case ok:
+			r.senderOf(p.kid, p.sender).persistent = p
+		case rows:
+			return r.loadRow(key, value)
 		}
-		r.insert(&senderState{persistent: p})
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load replay state: %w", err)
 	}
 	return r, nil
+}
+
+// senderOf finds a sender or makes it, while the state is loaded.
+func (r *Replay) senderOf(kid, sender string) *senderState {
+	if s := r.keys[kid][sender]; s != nil {
+		return s
+	}
+	s := &senderState{persistent: persistent{kid: kid, sender: sender}}
+	r.insert(s)
+	return s
 }
 
 func (r *Replay) insert(s *senderState) {
@@ -390,9 +409,16 @@ func (r *Replay) dropOldestTopic() *Refusal {
 		return refuse(ReasonState, "%v", err)
 	}
 	t.owner.floor = next.floor
+	if err := r.deleteRow(t.rowKey()); err != nil {
+		return refuse(ReasonState, "%v", err)
+	}
+	r.remove(t)
+	return nil
+}
+
+func (r *Replay) remove(t *topicState) {
 	delete(t.owner.topics, t.topic)
 	r.topics.Remove(t.place)
-	return nil
 }
 
 func (t *topicState) raiseFloor(p *persistent) {

@@ -47,7 +47,9 @@ func (s *senderState) judgeUnordered(e *event) (Outcome, *Refusal) {
 // of its sender, so that forgetting never reopens a replay.
 func (r *Replay) makeRoomForCTI(s *senderState, e *event) *Refusal {
 	for len(r.ctis) > 0 && r.ctis[0].expires < e.now {
-		r.forgetCTI()
+		if err := r.forgetCTI(); err != nil {
+			return refuse(ReasonState, "%v", err)
+		}
 	}
 	if len(r.ctis) < r.limits.Unordered {
 		return nil
@@ -59,7 +61,9 @@ func (r *Replay) makeRoomForCTI(s *senderState, e *event) *Refusal {
 		return refuse(ReasonState, "%v", err)
 	}
 	oldest.persistent = next
-	r.forgetCTI()
+	if err := r.forgetCTI(); err != nil {
+		return refuse(ReasonState, "%v", err)
+	}
 	if oldest == s && e.iat <= next.iatFloor {
 		return refuse(ReasonStale, "unordered message at or below the floor")
 	}
@@ -74,7 +78,8 @@ func (r *Replay) rememberCTI(s *senderState, e *event) {
 	heap.Push(&r.ctis, seenCTI{owner: s, cti: e.seq.cti, iat: e.iat, expires: e.iat + e.maxAge})
 }
 
-func (r *Replay) forgetCTI() {
+func (r *Replay) forgetCTI() error {
 	c := heap.Pop(&r.ctis).(seenCTI)
 	delete(c.owner.seen, c.cti)
+	return r.deleteRow(c.rowKey())
 }

@@ -21,6 +21,18 @@ const (
 	FormSealedTo                 // COSE_Encrypt to public keys
 )
 
+var formNames = [...]string{
+	FormPlain: "plain", FormChecksum: "checksum", FormMAC: "mac", FormSigned: "signed", FormSealed: "sealed", FormSealedTo: "sealed-to",
+}
+
+// String returns the word used in policies and logs.
+func (f Form) String() string {
+	if f == 0 || int(f) >= len(formNames) {
+		return "no form"
+	}
+	return formNames[f]
+}
+
 // Integrity says against whom the content is protected, in rising order.
 type Integrity uint8
 
@@ -95,6 +107,9 @@ type Result struct {
 	SenderKnown bool
 	Sender      []byte
 
+	// Unverified: the key is not held, so nothing was proved. The fields say what the form of the message claims.
+	Unverified bool
+
 	HasIAT, HasExp bool
 	IAT, Exp       time.Time // as claimed under protection, whole seconds
 	// Ordered messages carry Boot and Seq.
@@ -104,6 +119,9 @@ type Result struct {
 
 // Label says in words what was verified, and nothing more than that.
 func (r *Result) Label() string {
+	if r.Unverified {
+		return fmt.Sprintf("form of a %v message under key %x, not verified", r.Form, r.KID)
+	}
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	switch r.Form {

@@ -9,7 +9,9 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/control"
 	"github.com/sealmq/sealmq/internal/explain"
+	"github.com/sealmq/sealmq/internal/node"
 )
 
 // maxExpectations bounds a table, in bytes.
@@ -53,14 +55,15 @@ func (c *aclTestCommand) Run(a *app) error {
 	wrong := 0
 	for i := range lines {
 		l := &lines[i]
-		q, err := question(l.value.User, l.value.Method, l.value.Issuer, l.value.Client, l.value.Do, l.value.Topic)
+		v := &l.value
+		q, err := node.NewQuestion(control.Question{User: v.User, Method: v.Method, Issuer: v.Issuer, ClientID: v.Client, Do: v.Do, Topic: v.Topic})
 		if err == nil && l.value.Expect != "allow" && l.value.Expect != "deny" {
 			err = fmt.Errorf("expect is %q, not allow or deny", l.value.Expect)
 		}
 		if err != nil {
 			return &failure{exitUsage, fmt.Sprintf("%s:%d cannot be asked", c.File, l.number), err.Error(), "", err}
 		}
-		if e := explain.Explain(policy, q); e.Allowed != (l.value.Expect == "allow") {
+		if e := explain.Ask(policy, &q.Query); e.Allowed != (l.value.Expect == "allow") {
 			wrong++
 			writef(a.stdout, "%s:%d: expected %s\n%s", c.File, l.number, l.value.Expect, e.Text())
 		}

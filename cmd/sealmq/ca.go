@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sealmq/sealmq/internal/ca"
+	"github.com/sealmq/sealmq/internal/config"
 )
 
 type caCommand struct {
@@ -39,7 +40,7 @@ func (f *caFolder) folder() string {
 	if f.Dir != "" {
 		return f.Dir
 	}
-	for _, dir := range []string{newCAFolder, defaultData} {
+	for _, dir := range []string{newCAFolder, config.Folder} {
 		if _, err := os.Stat(filepath.Join(dir, ca.CertFile)); err == nil {
 			return dir
 		}
@@ -146,9 +147,6 @@ func shellWord(s string) string {
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
-
-// defaultData is the folder that serve makes and uses when nothing else is said.
-const defaultData = "sealmq-data"
 
 // remaining is the time until a moment in words. What was made for nine days just now has nine days left.
 func remaining(t time.Time) string { return ca.InWords(time.Until(t).Round(time.Hour)) }

@@ -14,14 +14,15 @@ import (
 
 // keysExportCommand writes keys for others.
 type keysExportCommand struct {
-	Names  []string `arg:"" name:"NAME" help:"Names or kids of the keys; more than one only in a bundle."`
-	Out    string   `name:"out" required:"" placeholder:"FILE" help:"File to write; it must not exist."`
-	Format string   `name:"format" enum:"cose,jwk,pem" default:"cose" help:"Form of a single key: COSE_Key, JWK or PEM."`
-	To     string   `name:"to" placeholder:"FILE" help:"Public key of the recipient: writes a bundle that only its owner can open."`
-	From   string   `name:"from" placeholder:"NAME" help:"Exporter that signs the bundle."`
-	Broker bool     `name:"to-broker" help:"The recipient is a broker: an end-to-end key is refused."`
-	Secret bool     `name:"export-secret-key" help:"Write the secret itself. Whoever reads the file has the key."`
-	DryRun bool     `name:"dry-run" help:"Check everything, and write nothing."`
+	Names    []string `arg:"" name:"NAME" help:"Names or kids of the keys; more than one only in a bundle."`
+	Out      string   `name:"out" required:"" placeholder:"FILE" help:"File to write; it must not exist."`
+	Format   string   `name:"format" enum:"cose,jwk,pem" default:"cose" help:"Form of a single key: COSE_Key, JWK or PEM."`
+	To       string   `name:"to" placeholder:"FILE" help:"Public key of the recipient: writes a bundle that only its owner can open."`
+	From     string   `name:"from" placeholder:"NAME" help:"Exporter that signs the bundle."`
+	Broker   bool     `name:"to-broker" help:"The recipient is a broker: an end-to-end key is refused."`
+	Secret   bool     `name:"export-secret-key" help:"Write the secret itself. Whoever reads the file has the key."`
+	Describe bool     `name:"describe" help:"Write what a broker may know of a shared key that it must not hold: all but the key."`
+	DryRun   bool     `name:"dry-run" help:"Check everything, and write nothing."`
 
 	keyringFlags `embed:""`
 	JSON         bool `name:"json" help:"Print one JSON object."`
@@ -56,6 +57,9 @@ func (c *keysExportCommand) single(a *app, keys *protecting.Keys) error {
 	if err != nil {
 		return err
 	}
+	if c.Describe {
+		return c.describe(a, rec)
+	}
 	if rec.Use.Symmetric() && !c.Secret {
 		return usageError("cannot export "+c.Names[0], "a shared key has no public half", "send it in a bundle: --to RECIPIENT.pub --from EXPORTER")
 	}
@@ -84,6 +88,27 @@ func (c *keysExportCommand) single(a *app, keys *protecting.Keys) error {
 		out.next("give " + c.Out + " to others by a way on which nobody can exchange it; they run: sealmq keys import " + c.Out +
 			" --name " + rec.Group + " --type " + strings.TrimSuffix(typeOf(rec), "-s") + policyArgs(rec))
 	}
+	return out.print(a, c.JSON)
+}
+
+// describe writes the description of a shared key.
+func (c *keysExportCommand) describe(a *app, rec *keyring.Record) error {
+	if c.Secret {
+		return usageError("cannot use --describe and --export-secret-key", "a description has no secret", "")
+	}
+	b, err := rec.MarshalDescription()
+	if err != nil {
+		return usageError("cannot describe "+c.Names[0], "only shared keys of messages are described; of key pairs export the public half", "")
+	}
+	out := newKeysReport()
+	out.Did, out.DryRun, out.Keys = "described "+c.Names[0], c.DryRun, []keyLine{describeKey(rec)}
+	if !c.DryRun {
+		if err := writeNew(c.Out, b, false); err != nil {
+			return err
+		}
+		out.wrote(c.Out)
+	}
+	out.next("at the broker: sealmq keys import " + c.Out + " --keyring DIR, and reload")
 	return out.print(a, c.JSON)
 }
 

@@ -15,7 +15,7 @@ const maxKeyFile = 64 << 20 // bytes; a bundle of 1024 records is far below
 
 // keysImportCommand installs keys of others.
 type keysImportCommand struct {
-	File  string `arg:"" name:"FILE" help:"COSE_Key, JWK, PEM, or a bundle; - reads standard input."`
+	File  string `arg:"" name:"FILE" help:"COSE_Key, JWK, PEM, the description of a key, or a bundle; - reads standard input."`
 	Name  string `name:"name" placeholder:"NAME" help:"Name of the key in this keyring; not for a bundle."`
 	Type  string `name:"type" placeholder:"TYPE" help:"What the key is for, as in keys new; not for a bundle."`
 	Mode  string `name:"mode" enum:"R,S" default:"R" help:"Of encrypt: R or S, as in keys new."`
@@ -42,7 +42,27 @@ func (c *keysImportCommand) Run(a *app) error {
 	if cose.TagOf(b) == cose.TagEncrypt {
 		return c.bundle(a, b)
 	}
+	if rec, err := keyring.ParseDescription(b); err == nil {
+		return c.description(a, rec)
+	}
 	return c.key(a, b)
+}
+
+// description installs what somebody on the way of messages may know of their key.
+func (c *keysImportCommand) description(a *app, rec *keyring.Record) error {
+	out := newKeysReport()
+	out.Did, out.DryRun, out.Keys = "imported the description of "+rec.Group, c.DryRun, []keyLine{describeKey(rec)}
+	if c.DryRun {
+		return out.print(a, c.JSON)
+	}
+	keys, err := c.openOrCreate(a, out)
+	if err != nil {
+		return err
+	}
+	if err := keys.AddDescription(rec); err != nil {
+		return keyFailure(err)
+	}
+	return out.print(a, c.JSON)
 }
 
 func (c *keysImportCommand) key(a *app, b []byte) error {

@@ -64,6 +64,8 @@ func TestScripts(t *testing.T) {
 			"hold":   scriptHold,
 			"broker": scriptBroker,
 			"node":   scriptNode,
+			"edit":   scriptEdit,
+			"cut":    scriptCut,
 		},
 	})
 }
@@ -85,6 +87,29 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+// scriptEdit is the script command edit: the first OLD in FILE, which must be there, becomes NEW.
+func scriptEdit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: edit FILE OLD NEW")
+	}
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, args[1]) {
+		ts.Fatalf("%s has no %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(text, args[1], args[2], 1)), 0o600))
+}
+
+// scriptCut is the script command cut: FILE keeps its first LINES.
+func scriptCut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cut FILE LINES")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	lines := strings.SplitAfterN(ts.ReadFile(args[0]), "\n", n+1)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(lines[:n], "")), 0o600))
 }
 
 func scriptHold(ts *testscript.TestScript, neg bool, args []string) {

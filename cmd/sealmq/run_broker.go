@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/audit"
 	"github.com/sealmq/sealmq/internal/config"
 	"github.com/sealmq/sealmq/internal/control"
 	"github.com/sealmq/sealmq/internal/node"
@@ -32,6 +33,7 @@ func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger
 	manager := a.supervisor(log)
 	defer manager.Close()
 	manager.Ready(readyLine(n))
+	diagnose(n, plan)
 	watchdog, stopWatchdog := feed(manager)
 	defer stopWatchdog()
 	hangup := make(chan os.Signal, 1)
@@ -45,6 +47,7 @@ func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger
 		case <-hangup:
 			manager.Reloading()
 			plan = reload(n, plan, log, level)
+			diagnose(n, plan)
 			manager.Ready(readyLine(n))
 		case <-watchdog:
 			n.Broker().Snapshot() // takes the locks of the broker: one that hangs is given up
@@ -81,8 +84,12 @@ func (a *app) announce(n *node.Node, plan *config.Plan) {
 	if url := n.OpsURL(); url != "" {
 		writef(a.stderr, "metrics and health on %s\n", url)
 	}
+	if home := plan.Home(); home != "" {
+		a.printAccess(n, plan, home)
+		return
+	}
 	host, port, err := net.SplitHostPort(plain)
-	if err != nil {
+	if err != nil || !plan.Config.Auth.Anonymous {
 		return
 	}
 	writef(a.stderr, "\nTry it from two other terminals:\n")
@@ -97,6 +104,7 @@ func reload(n *node.Node, plan *config.Plan, log *slog.Logger, level *slog.Level
 	next, changes, err := plan.Reload()
 	if err != nil {
 		log.Error("reload refused, nothing changed", "err", err)
+		n.ReloadRefused(err)
 		return plan
 	}
 	if err := n.Reload(next); err != nil {
@@ -118,6 +126,11 @@ func startError(err error) error {
 		return &failure{exitFailed, fmt.Sprintf("cannot listen on %v", busy.Address), busy.Why(), busy.Hint(), err}
 	}
 	f := &failure{exitFailed, "cannot start the broker", err.Error(), "", err}
+	var altered *audit.Bad
+	if errors.As(err, &altered) {
+		f.hint = node.AuditHint
+		return f
+	}
 	var (
 		damaged *store.CorruptError
 		used    *store.InUseError

@@ -15,8 +15,8 @@ import (
 type serveFunc func(ctx context.Context, plan *config.Plan, log *slog.Logger, level *slog.LevelVar) error
 
 type serveCommand struct {
-	Config string   `placeholder:"FILE" env:"SEALMQ_CONFIG" help:"Configuration file."`
-	Data   string   `placeholder:"DIR" env:"SEALMQ_DATA" help:"Folder for durable state, instead of the configured one."`
+	Config string   `placeholder:"FILE" env:"SEALMQ_CONFIG" help:"Configuration file. Without one, and without --dev, the one in ./sealmq-data, which is made at the first start: certificates, a first user and a device included."`
+	Data   string   `placeholder:"DIR" env:"SEALMQ_DATA" help:"Folder for durable state, instead of the configured one; without --config it is used instead of ./sealmq-data."`
 	Listen []string `placeholder:"URL" sep:"none" help:"Address such as mqtt://127.0.0.1:1883, instead of the configured listeners. Can be repeated."`
 	Dev    bool     `help:"For trying: loopback, no login, generous limits, nothing kept unless --data is given."`
 }
@@ -26,7 +26,14 @@ func (*serveCommand) Example() string { return "sealmq serve --config sealmq.yam
 
 // Run starts the broker and waits for its end.
 func (c *serveCommand) Run(ctx context.Context, a *app) error {
-	plan, err := config.FromFlags(config.Flags{Config: c.Config, Data: c.Data, Listen: c.Listen, Dev: c.Dev})
+	flags := config.Flags{Config: c.Config, Data: c.Data, Listen: c.Listen, Dev: c.Dev}
+	plan, err := config.FromFlags(flags)
+	if err == nil && c.Config == "" && !c.Dev {
+		if err := a.prepareHome(ctx, c.Data); err != nil {
+			return err
+		}
+		plan, err = config.FromFlags(flags)
+	}
 	if err != nil {
 		return configError(c.Config, err)
 	}
@@ -60,6 +67,9 @@ func logLevel(l config.LogLevel) slog.Level {
 // configError gives a file that cannot be read the exit code of a bad configuration.
 func configError(file string, err error) error {
 	var path *fs.PathError
+	if file == "" && errors.As(err, &path) {
+		file = path.Path
+	}
 	if !errors.As(err, &path) {
 		return err
 	}

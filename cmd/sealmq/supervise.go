@@ -6,6 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/doctor"
+	"github.com/sealmq/sealmq/internal/doctor/gather"
 	"github.com/sealmq/sealmq/internal/node"
 	"github.com/sealmq/sealmq/internal/observe"
 )
@@ -30,4 +33,17 @@ func feed(m *observe.Notifier) (tick <-chan time.Time, stop func()) {
 	}
 	t := time.NewTicker(every)
 	return t.C, t.Stop
+}
+
+// diagnose tells the metrics what the doctor finds in the configuration in force.
+func diagnose(n *node.Node, plan *config.Plan) {
+	if n.OpsURL() == "" {
+		return
+	}
+	r := doctor.Examine(gather.FromConfig(plan.File(), plan.Config))
+	counts := map[string]int{}
+	for _, s := range []doctor.Severity{doctor.Low, doctor.Medium, doctor.High} {
+		counts[s.String()] = r.Count(s)
+	}
+	n.SetFindings(counts)
 }

@@ -19,13 +19,16 @@ type tree struct {
 	Color string   `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colours on stderr: auto, always or never."`
 
 	Serve   serveCommand      `cmd:"" help:"Run the broker."`
+	Init    initCommand       `cmd:"" help:"Make what a broker needs to start safely, after three questions."`
 	Config  configCommand     `cmd:"" help:"Check a configuration, or show what is in force."`
 	Pub     pubCommand        `cmd:"" help:"Publish messages; flags as of mosquitto_pub."`
 	Sub     subCommand        `cmd:"" help:"Subscribe and print messages; flags as of mosquitto_sub."`
 	Status  statusCommand     `cmd:"" help:"Say how a running broker is."`
+	Doctor  doctorCommand     `cmd:"" help:"Find what is unsafe or fragile, and say what to change."`
 	Admin   adminCommand      `cmd:"" help:"Look into a running broker and change what it holds."`
 	ACL     aclCommand        `cmd:"" name:"acl" help:"Test and check access rules."`
 	Explain explainCommand    `cmd:"" help:"Say why something is allowed or denied."`
+	Audit   auditCommand      `cmd:"" help:"Read and check the record of logins, refusals and administration."`
 	Backup  backupCommand     `cmd:"" help:"Copy the state of a running broker."`
 	Restore restoreCommand    `cmd:"" help:"Make a data folder out of a backup."`
 	Passwd  passwdCommand     `cmd:"" help:"Manage the account files of the broker."`

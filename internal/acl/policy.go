@@ -101,7 +101,8 @@ type Rule struct {
 	Do    Actions
 	Topic string // a Topic Filter with fields, see Check
 	Place identity.Rule
-	// Whole makes the rule match nobody whose name or Client Identifier has a wildcard in it, as patterns of Mosquitto do.
+	// Whole marks a pattern of Mosquitto: it matches nobody whose name or Client Identifier has a wildcard in it, nobody
+	// without a value for one of its fields, and if it denies, it does so for the value as it is.
 	Whole bool
 }
 
@@ -138,7 +139,20 @@ type Policy struct {
 	templates []template
 	groups    map[string]map[Selector]struct{}
 	cache     cache
+	mosquitto bool // the rules are those of a Mosquitto access file
 }
+
+// NewMosquitto makes a Policy of what ParseMosquitto read.
+func NewMosquitto(rules []Rule) (*Policy, error) {
+	p, err := New(rules, nil)
+	if err == nil {
+		p.mosquitto = true
+	}
+	return p, err
+}
+
+// Mosquitto reports whether the rules are lines of a Mosquitto access file.
+func (p *Policy) Mosquitto() bool { return p.mosquitto }
 
 // New makes a Policy. It fails for a rule that cannot be used, for a group that is not there, and for a group within a
 // group.
@@ -204,8 +218,10 @@ func (p *Policy) compile(who *identity.Principal, clientID string) []entry {
 		}
 		f, bad := p.templates[i].fill(who, clientID)
 		switch {
-		case bad != "" && !r.Deny:
+		case bad != "" && !r.Deny, bad != "" && r.Whole && valueOf(bad, who, clientID) == "":
 			continue
+		case bad != "" && r.Whole:
+			f = p.templates[i].literal(who, clientID)
 		case bad != "":
 			f = p.templates[i].widen()
 		}

@@ -142,3 +142,38 @@ func member(list map[Selector]struct{}, p *identity.Principal, clientID string) 
 		has(Selector{Kind: Named, Name: p.Name}) || has(Selector{Kind: ByMethod, Method: p.Method}) ||
 		has(Selector{Kind: OfMethod, Method: p.Method, Name: p.Name})
 }
+
+// Set is a list of selectors with the groups they name. It is immutable and safe for concurrent use.
+type Set struct {
+	selectors []Selector
+	groups    map[string]map[Selector]struct{}
+}
+
+// NewSet makes a Set; groups are those of the configuration.
+func NewSet(selectors []Selector, groups map[string][]Selector) *Set {
+	s := &Set{selectors: slices.Clone(selectors), groups: map[string]map[Selector]struct{}{}}
+	for _, sel := range selectors {
+		if sel.Kind != Group {
+			continue
+		}
+		members := map[Selector]struct{}{}
+		for _, m := range groups[sel.Name] {
+			members[m] = struct{}{}
+		}
+		s.groups[sel.Name] = members
+	}
+	return s
+}
+
+// Has reports whether a selector of the set is about the client.
+func (s *Set) Has(p *identity.Principal, clientID string) bool {
+	if s == nil || p == nil {
+		return false
+	}
+	for _, sel := range s.selectors {
+		if sel.matches(p, clientID, s.groups) {
+			return true
+		}
+	}
+	return false
+}

@@ -79,7 +79,13 @@ var layout = []Package{
 		Except: map[string]string{"os": "key files are opened, and their permissions checked, in one place"},
 	},
 	{Dir: "protect", Layer: Logic, May: []string{"cose", "internal/cbor", "internal/privfile", "keyring", "mqtt", "topic"}},
+	{Dir: "internal/doctor", Layer: Logic},
 	{Dir: "internal/explain", Layer: Logic, May: []string{"internal/acl", "internal/identity", "mqtt", "topic"}},
+
+	{
+		Dir: "internal/payload", Layer: Logic,
+		May: []string{"cose", "internal/acl", "internal/identity", "internal/message", "keyring", "mqtt", "protect", "topic"},
+	},
 
 	{
 		Dir: brokerDir, Layer: Engine,
@@ -107,20 +113,23 @@ var layout = []Package{
 	{Dir: "internal/store/memstore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/pebblestore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter},
-	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "mqtt", "topic"}},
+	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "internal/payload", "mqtt", "protect", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, May: []string{"internal/privfile"}},
+	{Dir: "internal/setup", Layer: Adapter, May: []string{"internal/authn", "internal/ca", "internal/config", "internal/privfile", "internal/transport", "psktls"}},
 	{Dir: "internal/mosquittoconf", Layer: Adapter},
+	{Dir: "internal/doctor/gather", Layer: Adapter, May: []string{"internal/acl", "internal/audit", "internal/authn", "internal/config", "internal/doctor", "internal/mosquittoconf", "topic"}},
 	{Dir: "internal/ops", Layer: Adapter, May: []string{"internal/observe", "internal/privfile"}},
-	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/identity", "topic"}},
+	{Dir: "internal/audit", Layer: Adapter, May: []string{"internal/privfile"}},
+	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/explain", "internal/identity", "topic"}},
 
 	{
 		Dir: "internal/node", Layer: Wiring,
 		May: []string{
-			brokerDir, "internal/acl", "internal/authn", "internal/config", "internal/control", "internal/explain", "internal/identity", "internal/observe", "internal/ops", "internal/privfile", "internal/session", "internal/store",
-			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "mqtt", "protect", "psktls", "topic",
+			brokerDir, "internal/acl", "internal/audit", "internal/authn", "internal/config", "internal/control", "internal/explain", "internal/identity", "internal/observe", "internal/ops", "internal/payload", "internal/privfile", "internal/session", "internal/store",
+			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},
-		Tests: []string{"client", "internal/message"},
+		Tests: []string{"client", "cose", "internal/message"},
 	},
 	{
 		Dir: "internal/outcomes", Layer: Wiring,
@@ -129,8 +138,8 @@ var layout = []Package{
 	{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
-			brokerDir, "client", "cose", "internal/acl", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/explain",
-			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/protecting", "internal/store",
+			brokerDir, "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/doctor", "internal/doctor/gather", "internal/explain",
+			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/protecting", "internal/setup", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},
 	},

@@ -150,25 +150,40 @@ func (o *Options) methods(queue *hashQueue) (map[string]method, error) {
 // Authenticate implements the broker's seam.
 func (l *Login) Authenticate(ctx context.Context, ev *identity.Evidence, cr *identity.Credentials) identity.Verdict {
 	c := l.current.Load()
-	for _, m := range c.methods {
-		if m.recognises(ev, cr) {
-			return l.ask(ctx, c, m, ev, cr)
-		}
+	m := c.choose(ev, cr)
+	if m == nil {
+		return c.unrecognised(ev, cr)
 	}
-	return c.unrecognised(ev, cr)
+	at, refused := l.gate(c, m, ev, cr)
+	if refused != nil {
+		return *refused
+	}
+	return at.counted(m.authenticate(ctx, ev, cr))
 }
 
-// ask lets one method decide.
-func (l *Login) ask(ctx context.Context, c *chain, m method, ev *identity.Evidence, cr *identity.Credentials) identity.Verdict {
+// choose finds the method that decides; nil when none recognises what the client brought.
+func (c *chain) choose(ev *identity.Evidence, cr *identity.Credentials) method {
+	for _, m := range c.methods {
+		if m.recognises(ev, cr) {
+			return m
+		}
+	}
+	return nil
+}
+
+// gate is what stands in front of every method: no secret crosses a network in clear text, and who failed too often
+// waits. The Verdict is nil when the method may decide.
+func (l *Login) gate(c *chain, m method, ev *identity.Evidence, cr *identity.Credentials) (attempt, *identity.Verdict) {
 	if m.sendsSecret(cr) && !ev.Encrypted() && !ev.Loopback && !c.clear[ev.Listener] {
-		return reject(identity.NotPermitted, m.name(), "encryption of the connection",
+		v := reject(identity.NotPermitted, m.name(), "encryption of the connection",
 			"TLS, loopback, or a listener with allow_plaintext and allow_clear_password", "a secret in clear text", nil)
+		return attempt{}, &v
 	}
 	at := l.lockout.attempt(ev, m.claimed(cr))
 	if err := at.locked(); err != nil {
-		return identity.Verdict{Failure: identity.Banned, Cause: err}
+		return at, &identity.Verdict{Failure: identity.Banned, Cause: err}
 	}
-	return at.counted(m.authenticate(ctx, ev, cr))
+	return at, nil
 }
 
 // counted tells the lockout how a login ended, also when that takes further packets.

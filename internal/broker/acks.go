@@ -25,6 +25,7 @@ type slot struct {
 	waits  int32
 	size   int32 // of the PUBLISH, for the bound on unacknowledged bytes
 	why    string
+	word   string
 }
 
 // begin opens s, which waits for one complete call, and counts opened messages against the Receive Maximum. It returns how
@@ -52,6 +53,7 @@ func (f *ackFIFO) wait(number uint64, n int32) {
 type answer struct {
 	code mqtt.ReasonCode
 	why  string // Reason String
+	word string // value of the User Property cose-err: why a payload was refused, in one word
 }
 
 // complete takes one wait off the slot. When that finishes the front of the queue, the acknowledgements there are
@@ -67,7 +69,7 @@ func (c *conn) complete(w *work, number uint64, a answer) {
 	s := &f.slots[i]
 	s.waits--
 	if a.code > s.code || a.code.IsError() && !s.code.IsError() {
-		s.code, s.why = a.code, a.why
+		s.code, s.why, s.word = a.code, a.why, a.word
 	}
 	n := 0
 	for n < len(f.slots) && f.slots[n].waits <= 0 {
@@ -78,6 +80,10 @@ func (c *conn) complete(w *work, number uint64, a answer) {
 	}
 	if c.out.lock() {
 		for _, s := range f.slots[:n] {
+			if s.word != "" && c.version >= mqtt.V5 && c.reasonString(payloadProperty+s.word) != "" {
+				c.out.buf = appendWordAck(c.out.buf, s.kind, s.pid, s.code, s.word)
+				continue
+			}
 			c.out.buf = appendAck(c.out.buf, c.version, s.kind, s.pid, s.code, c.reasonString(s.why))
 		}
 		if c.out.unlock() {
@@ -111,7 +117,7 @@ func (c *conn) reasonString(why string) string {
 	return why
 }
 
-// appendAck appends PUBACK, PUBREC, PUBREL or PUBCOMP in the shortest form that says it. It never adds User Properties
+// appendAck appends PUBACK, PUBREC, PUBREL or PUBCOMP in the shortest form that says it. It adds no User Properties
 // [MQTT-3.4.2-3] [MQTT-3.5.2-3] [MQTT-3.6.2-3] [MQTT-3.7.2-3].
 func appendAck(dst []byte, v mqtt.Version, kind mqtt.PacketType, pid mqtt.PacketID, code mqtt.ReasonCode, why string) []byte {
 	flags := byte(0)
@@ -130,4 +136,16 @@ func appendAck(dst []byte, v mqtt.Version, kind mqtt.PacketType, pid mqtt.Packet
 		dst = append(dst, first, byte(4+n), hi, lo, byte(code), byte(n), byte(mqtt.PropReasonString), 0, byte(len(why)))
 		return append(dst, why...)
 	}
+}
+
+// payloadProperty is the name of the User Property that says in one word why a payload was refused.
+const payloadProperty = "cose-err"
+
+// appendWordAck appends a PUBACK or PUBREC that refuses a payload, with the User Property that says why. Words are short,
+// so that every length takes one byte.
+func appendWordAck(dst []byte, kind mqtt.PacketType, pid mqtt.PacketID, code mqtt.ReasonCode, word string) []byte {
+	n := 1 + 2 + len(payloadProperty) + 2 + len(word)
+	dst = append(dst, byte(kind)<<4, byte(4+n), byte(pid>>8), byte(pid), byte(code), byte(n), byte(mqtt.PropUser))
+	dst = append(append(dst, 0, byte(len(payloadProperty))), payloadProperty...)
+	return append(append(dst, 0, byte(len(word))), word...)
 }

@@ -27,6 +27,7 @@ type Broker struct {
 	reader  StoreReader
 	authn   Authenticator
 	authz   Authorizer
+	payload PayloadPolicy
 	log     *slog.Logger
 	clock   Clock
 	version string
@@ -72,7 +73,7 @@ func New(o Options) *Broker {
 		panic("broker: a part is missing")
 	}
 	b := &Broker{
-		store: o.Store, reader: o.Reader, authn: o.Authenticator, authz: o.Authorizer,
+		store: o.Store, reader: o.Reader, authn: o.Authenticator, authz: o.Authorizer, payload: o.Payload,
 		log: o.Log, clock: o.Clock, version: o.Version, recorder: o.Recorder,
 		router:    router.New[*clientSession](router.Config{}),
 		retained:  retained.New(),

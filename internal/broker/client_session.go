@@ -117,6 +117,11 @@ func (s *clientSession) send(w *work, fx *session.Effects) (room bool) {
 			continue
 		}
 		held := s.rights != generation && !s.mayStillReceive(p)
+		if m := p.Entry.Msg; !held && m.Sealed {
+			var ok bool
+			w.plain, ok = c.plain(m)
+			held = !ok
+		}
 		if held || !c.appendEntry(w, p) {
 			if !held {
 				s.b.stats.dropped.Add(1)
@@ -146,6 +151,9 @@ func (s *clientSession) send(w *work, fx *session.Effects) (room bool) {
 func (c *conn) appendEntry(w *work, p *session.Send) bool {
 	e := p.Entry
 	w.entry.of(e.Msg, w.now)
+	if e.Msg.Sealed {
+		w.entry.payload = w.plain
+	}
 	f := copyFor{version: c.version, qos: e.QoS, dup: p.Dup, retain: e.Retain, pid: p.PacketID, ids: e.SubscriptionIDs}
 	size := w.entry.size(&f)
 	if c.maxPacket > 0 && size > int(c.maxPacket) {

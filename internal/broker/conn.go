@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sealmq/sealmq/internal/identity"
+	"github.com/sealmq/sealmq/internal/message"
 	"github.com/sealmq/sealmq/mqtt"
 )
 
@@ -31,6 +32,7 @@ type conn struct {
 	// From CONNECT.
 	version     mqtt.Version
 	clientID    string
+	assigned    bool // the server chose clientID
 	principal   *identity.Principal
 	who         atomic.Pointer[identity.Principal] // the same, for Recheck
 	rechecked   uint64                             // generation of Recheck when the login began
@@ -51,6 +53,9 @@ type conn struct {
 
 	aliasIn  map[uint16]string
 	aliasOut aliasTable // under out's lock
+
+	arrival     message.Arrival // the PUBLISH that the payload policy is asked about
+	badPayloads int             // refused one after the other
 
 	partial []byte      // start of a packet whose end has not arrived
 	rate    rateLimiter // of PUBLISH

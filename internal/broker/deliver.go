@@ -16,6 +16,10 @@ type source struct {
 	principal *identity.Principal
 	conn      *conn  // whose acknowledgement waits; nil for wills
 	number    uint64 // of that acknowledgement
+
+	// sealed: the payload policy has sealed the payload for itself, and plain is what encrypted connections get.
+	sealed bool
+	plain  []byte
 }
 
 // routed says what became of a message.
@@ -42,6 +46,9 @@ func (b *Broker) route(w *work, src source, p *mqtt.Publish, extra *store.Batch)
 		}
 	}
 	w.prepare(p)
+	if src.sealed {
+		w.out.payload = src.plain
+	}
 	if p.Retain {
 		// Memory and disk must agree on which of two publishers came last.
 		lock := b.retainLocks.of(p.Topic)
@@ -101,6 +108,7 @@ type delivery struct {
 func (d *delivery) message() *message.Message {
 	if d.msg == nil {
 		d.msg = message.New(d.p, d.src.clientID, d.src.principal, d.w.now)
+		d.msg.Sealed = d.src.sealed
 	}
 	return d.msg
 }
@@ -128,6 +136,9 @@ func (d *delivery) target(t *router.Target[*clientSession]) {
 func (d *delivery) to(s *clientSession, qos mqtt.QoS, retain bool, ids []uint32) (taken bool) {
 	if qos == mqtt.AtMostOnce {
 		if c := s.online.Load(); c != nil {
+			if d.src.sealed && !c.mayHavePlain(d.p.Topic) {
+				return false
+			}
 			c.sendQoS0(d.w, retain, ids)
 			return true
 		}

@@ -126,7 +126,7 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 	}
 	assigned := p.ClientID == ""
 	if assigned {
-		c.clientID = newClientID() // [MQTT-3.1.3-6] [MQTT-3.1.3-7]
+		c.clientID, c.assigned = newClientID(), true // [MQTT-3.1.3-6] [MQTT-3.1.3-7]
 	}
 	if d := b.authz.Authorize(c.principal, c.clientID, identity.Connect, ""); !d.Allowed {
 		return b.denied(c, identity.Connect, "", d)

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"errors"
+
 	"strconv"
 
 	"github.com/sealmq/sealmq/internal/identity"
@@ -46,13 +48,8 @@ func (c *conn) handlePublish(w *work, h mqtt.Header, body []byte, size int) erro
 
 // publishQoS0 has nobody to tell when it is refused: the refusal is counted and logged [MQTT311-3.3.5-2].
 func (c *conn) publishQoS0(w *work, p *mqtt.Publish) error {
-	if err := c.mayPublish(p); err != nil {
-		return nil
-	}
-	if _, err := c.b.route(w, c.source(0), p, nil); err != nil {
-		c.b.refusedPublish(c, p.Topic, err)
-	}
-	return nil
+	_, err := c.publish(w, p, 0, nil)
+	return endsConnection(err)
 }
 
 func (c *conn) publishQoS1(w *work, p *mqtt.Publish, size int) error {
@@ -60,15 +57,17 @@ func (c *conn) publishQoS1(w *work, p *mqtt.Publish, size int) error {
 	if err != nil {
 		return err
 	}
-	err = c.mayPublish(p)
-	var r routed
-	if err == nil {
-		r, err = c.b.route(w, c.source(number), p, nil)
-		if err != nil {
-			c.b.refusedPublish(c, p.Topic, err)
-		}
-	}
+	r, err := c.publish(w, p, number, nil)
 	return c.acknowledge(w, number, r, err)
+}
+
+// endsConnection returns the error if it is one of those that do more than refuse a message.
+func endsConnection(err error) error {
+	var end *tooManyPayloads
+	if errors.As(err, &end) {
+		return end
+	}
+	return nil
 }
 
 // publishQoS2 routes the message once, before PUBREC; a resend of the same Packet Identifier only repeats PUBREC
@@ -102,14 +101,7 @@ func (c *conn) publishQoS2(w *work, p *mqtt.Publish, size int) error {
 		c.repeatPubrec(w, number, batch)
 		return nil
 	}
-	err = c.mayPublish(p)
-	var r routed
-	if err == nil {
-		r, err = c.b.route(w, c.source(number), p, batch)
-		if err != nil {
-			c.b.refusedPublish(c, p.Topic, err)
-		}
-	}
+	r, err := c.publish(w, p, number, batch)
 	if accepted = err == nil; !accepted && batch != nil {
 		putBatch(batch) // of what was refused nothing is stored
 	}
@@ -157,6 +149,8 @@ func (c *conn) repeatPubrec(w *work, number uint64, batch *store.Batch) {
 func (c *conn) acknowledge(w *work, number uint64, r routed, err error) error {
 	var a answer
 	switch {
+	case endsConnection(err) != nil:
+		return err
 	case err != nil:
 		if c.version < mqtt.V5 && !c.silentRefusal(err) {
 			return err // MQTT 3 has no negative acknowledgement [MQTT311-3.3.5-2]
@@ -172,9 +166,15 @@ func (c *conn) acknowledge(w *work, number uint64, r routed, err error) error {
 }
 
 // silentRefusal reports whether an MQTT 3 publisher gets a positive acknowledgement for a refused message. It does when
-// it lacks the right, as the standard allows [MQTT311-3.3.5-2]; a full disk or queue closes the connection instead, so that
-// the message is sent again later.
-func (c *conn) silentRefusal(err error) bool { return reasonOf(err) == mqtt.NotAuthorized }
+// it lacks the right, or its payload is not what the topic demands, as the standard allows [MQTT311-3.3.5-2]; a full disk or
+// queue closes the connection instead, so that the message is sent again later.
+func (c *conn) silentRefusal(err error) bool {
+	var bad *payloadError
+	if errors.As(err, &bad) {
+		return !bad.retry
+	}
+	return reasonOf(err) == mqtt.NotAuthorized
+}
 
 // mayPublish asks the authorizer. Topics that begin with $ belong to the server, whatever the rules say.
 func (c *conn) mayPublish(p *mqtt.Publish) error {
@@ -213,5 +213,10 @@ func answerOf(err error) answer {
 	if err == nil {
 		return answer{}
 	}
-	return answer{code: reasonOf(err)}
+	a := answer{code: reasonOf(err)}
+	var bad *payloadError
+	if errors.As(err, &bad) {
+		a.word = bad.word
+	}
+	return a
 }

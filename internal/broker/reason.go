@@ -40,6 +40,11 @@ var (
 	errUnreadable      = errors.New("stored messages cannot be read")
 	errUnrecorded      = errors.New("login cannot be recorded")
 	errUnknownID       = errors.New("packet identifier not found")
+
+	// The refusals of a payload policy. What does not parse and what does not verify are one.
+	errPayload           = errors.New("payload format invalid")
+	errPayloadNotAllowed = errors.New("payload not allowed")
+	errPayloadKey        = errors.New("payload key or sequence not accepted")
 )
 
 // reason is what is known about one of the broker's errors.
@@ -82,6 +87,9 @@ var reasons = []reason{
 	{errUnreadable, mqtt.ImplementationSpecificError, 0, ""},
 	{errUnrecorded, mqtt.ServerUnavailable, LayerLimit, "audit.on_failure"},
 	{errUnknownID, mqtt.PacketIdentifierNotFound, LayerProtocol, ""},
+	{errPayload, mqtt.PayloadFormatInvalid, LayerPayload, ""},
+	{errPayloadNotAllowed, mqtt.NotAuthorized, LayerPayload, ""},
+	{errPayloadKey, mqtt.ImplementationSpecificError, LayerPayload, ""},
 	{store.ErrFull, mqtt.QuotaExceeded, LayerLimit, "storage"},
 }
 
@@ -110,6 +118,9 @@ func reasonRow(err error) *reason {
 	}
 	return nil
 }
+
+// LoginCode is what an MQTT 5 client is told about a class of failed login.
+func LoginCode(f identity.Failure) mqtt.ReasonCode { return reasonOf(failureError(f)) }
 
 // failureError is the broker's error for a class of failed login.
 func failureError(f identity.Failure) error {

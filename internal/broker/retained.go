@@ -217,8 +217,9 @@ func (b *Broker) sendRetained(w *work, c *conn, sub *store.Subscription, m *mess
 		defer s.mu.Unlock()
 		// A newer message of this topic goes out by itself; the older one must not follow it.
 		if s.conn == c && b.retained.Get(m.Topic()) == m {
-			w.entryOf(m)
-			c.sendOwn(w, true, ids)
+			if c.openEntry(w, m) {
+				c.sendOwn(w, true, ids)
+			}
 		}
 		return
 	}

@@ -72,6 +72,9 @@ func (s *clientSession) mayStillReceive(p *session.Send) bool {
 // mayTake asks whether a member may have a message from its group's queue: it went in for whoever comes.
 func (b *Broker) mayTake(s *clientSession, e *session.Entry) bool {
 	owner, name := s.owner(), e.Msg.Topic()
+	if c := s.online.Load(); e.Msg.Sealed && c != nil && !c.mayHavePlain(name) {
+		return false
+	}
 	d := b.authz.Authorize(owner, s.clientID, identity.Receive, name)
 	if !d.Allowed {
 		b.withheld(owner, s.clientID, name, d)

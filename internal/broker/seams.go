@@ -31,6 +31,24 @@ type Authorizer interface {
 	Generation() uint64
 }
 
+// PayloadPolicy decides whether the payload of a message is what its topic demands, and what of it goes on.
+//
+// Judge is called for every PUBLISH after the Authorizer, from the connection's goroutine, for every Will at CONNECT, and
+// again when a Will is published. It must not block, not keep the Arrival beyond the Judgement's use, and be safe for
+// concurrent use; nil means that no rule concerns the topic. When it refuses, nothing is stored or delivered. The
+// Judgement's Mark is taken just before the message is stored, its rows go into the same batch, and Done says whether the
+// message was accepted: so an accepted message and the memory of it are durable together or not at all. The Mark of a Will
+// is not taken at CONNECT.
+//
+// Reveal opens a message that Judge sealed for the policy itself; the broker asks for connections that are encrypted, and
+// withholds the message on an error. Renew returns what a stored message has to be replaced by after a change of keys. A
+// broker without a policy forwards payloads as they are.
+type PayloadPolicy interface {
+	Judge(a *message.Arrival) *message.Judgement
+	Reveal(m *message.Message) ([]byte, error)
+	Renew(m *message.Message) (payload []byte, ok bool)
+}
+
 // Store keeps what must survive a restart.
 //
 // Commit takes the batch over; it never blocks and never calls done itself. Batches become durable in the order of the

@@ -87,6 +87,7 @@ type Options struct {
 	Reader        StoreReader
 	Authenticator Authenticator
 	Authorizer    Authorizer
+	Payload       PayloadPolicy // nil: payloads are forwarded as they are
 	Log           *slog.Logger
 	Clock         Clock
 	Recorder      Recorder // nil: nothing is recorded

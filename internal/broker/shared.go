@@ -96,7 +96,8 @@ func (d *delivery) shared(g *router.Group[*clientSession]) {
 			m := &members[(start+uint64(i))%uint64(len(members))]
 			s := m.Subscriber
 			c := s.online.Load()
-			if c == nil || d.p.QoS > 0 && s.behind() != patient || d.p.QoS == 0 && patient || !d.mayReceive(s, c) {
+			if c == nil || d.p.QoS > 0 && s.behind() != patient || d.p.QoS == 0 && patient || !d.mayReceive(s, c) ||
+				d.src.sealed && !c.evidence.Encrypted() {
 				continue
 			}
 			if d.to(s, min(m.QoS, d.p.QoS), m.RetainAsPublished && d.p.Retain, idsOf(m.SubscriptionID)) {
@@ -277,7 +278,9 @@ func (d *delivery) move(s *clientSession, sub *store.Subscription, e *session.En
 	if qos == mqtt.AtMostOnce {
 		c := s.online.Load()
 		if c != nil {
-			d.w.entryOf(e.Msg)
+			if !c.openEntry(d.w, e.Msg) {
+				return false
+			}
 			c.sendOwn(d.w, false, idsOf(sub.SubscriptionID))
 		}
 		return c != nil

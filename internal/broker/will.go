@@ -21,6 +21,9 @@ func (b *Broker) newWill(c *conn, p *mqtt.Connect, now int64) (*will, error) {
 	if d := b.mayWill(c.principal, c.clientID, p.Will.Topic, p.Will.Retain); !d.Allowed {
 		return nil, b.denied(c, identity.Will, p.Will.Topic, d)
 	}
+	if err := c.judgeWill(p); err != nil {
+		return nil, err
+	}
 	pub := mqtt.Publish{
 		QoS: p.Will.QoS, Retain: p.Will.Retain, Topic: p.Will.Topic, Payload: p.Will.Payload, Properties: p.Will.Properties,
 	}
@@ -93,7 +96,7 @@ func (b *Broker) publishStoredWill(w *work, clientID string, principal *identity
 		if m.ExpiresAt > 0 {
 			p.Properties.SetMessageExpiry(uint32(m.ExpiresAt / 1e9))
 		}
-		_, err = b.route(w, source{clientID: clientID, principal: principal}, p, batch)
+		err = b.routeWill(w, source{clientID: clientID, principal: principal}, p, batch)
 	}
 	if err != nil {
 		b.log.Warn("will not published", "client", clientID, "topic", m.Topic(), "err", err)

@@ -25,6 +25,7 @@ type work struct {
 	touched []*conn
 	out     outgoing // the message being routed
 	entry   outgoing // the queue entry being sent
+	plain   []byte   // payload of that entry, if it rests sealed
 	props   []byte
 	frames  [4]frame // QoS 0 copies: MQTT 3 or 5, RETAIN 0 or 1
 	pending []pending

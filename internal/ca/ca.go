@@ -122,19 +122,15 @@ func Init(dir string, o Options, now time.Time) (*Authority, error) {
 
 // Open reads the authority of a folder.
 func Open(dir string) (*Authority, error) {
-	data, err := readFile(filepath.Join(dir, CertFile), maxFile)
+	cert, err := Load(filepath.Join(dir, CertFile))
 	if err != nil {
 		return nil, err
-	}
-	cert, err := oneCertificate(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, CertFile), err)
 	}
 	if !cert.IsCA {
 		return nil, fmt.Errorf("%s is no authority", filepath.Join(dir, CertFile))
 	}
 	path := filepath.Join(dir, KeyFile)
-	data, err = privfile.Read(path, maxFile)
+	data, err := privfile.Read(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -244,6 +240,19 @@ func readFile(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s is longer than %d bytes", path, limit)
 	}
 	return os.ReadFile(path)
+}
+
+// Load reads the first certificate of a PEM file.
+func Load(path string) (*x509.Certificate, error) {
+	data, err := readFile(path, maxFile)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := oneCertificate(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return cert, nil
 }
 
 // oneCertificate reads the first certificate of a PEM file.

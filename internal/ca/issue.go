@@ -41,7 +41,8 @@ var profiles = map[Profile]struct {
 
 // Request is a certificate that is wanted.
 type Request struct {
-	Name    string // common name, and the names of the files
+	Name    string // common name
+	File    string // name of the files without .crt and .key; "" means Name
 	Profile Profile
 	SANs    []string // further names; Name is one of a server's if it is a host name or the only one
 	Days    int      // 0 means the profile's: server 397, device 365, operator 90
@@ -65,10 +66,13 @@ func (a *Authority) Issue(r Request, now time.Time) (*Issued, error) {
 	if r.Dir == "" {
 		r.Dir = a.Dir
 	}
-	if err := checkFileName(r.Name); err != nil {
+	if r.File == "" {
+		r.File = r.Name
+	}
+	if err := CheckFileName(r.File); err != nil {
 		return nil, err
 	}
-	out := &Issued{CertFile: filepath.Join(r.Dir, r.Name+".crt")}
+	out := &Issued{CertFile: filepath.Join(r.Dir, r.File+".crt")}
 	if err := absent(out.CertFile); err != nil {
 		return nil, err
 	}
@@ -79,7 +83,7 @@ func (a *Authority) Issue(r Request, now time.Time) (*Issued, error) {
 		}
 		out.Cert, err = a.sign(template, public)
 	} else {
-		out.KeyFile = filepath.Join(r.Dir, r.Name+".key")
+		out.KeyFile = filepath.Join(r.Dir, r.File+".key")
 		out.Cert, err = a.signNewKey(template, out.KeyFile, privfile.Create)
 	}
 	if err != nil {
@@ -206,13 +210,9 @@ func requestedKey(path string) (crypto.PublicKey, error) {
 // Renew replaces a certificate by one with the same names and purpose and a new serial number and lifetime. With newKey
 // its key is replaced as well; without, the key is not even looked at. A revoked certificate is not renewed.
 func (a *Authority) Renew(certFile string, days int, newKey bool, now time.Time) (*Issued, error) {
-	data, err := readFile(certFile, maxFile)
+	old, err := Load(certFile)
 	if err != nil {
 		return nil, err
-	}
-	old, err := oneCertificate(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", certFile, err)
 	}
 	if err := a.renewable(certFile, old, now); err != nil {
 		return nil, err

@@ -37,8 +37,8 @@ func checkCommonName(name string) error {
 	return nil
 }
 
-// checkFileName refuses names that cannot stand in front of .crt and .key.
-func checkFileName(name string) error {
+// CheckFileName refuses names that cannot stand in front of .crt and .key.
+func CheckFileName(name string) error {
 	if !fileForm.MatchString(name) || name == "ca" {
 		return fmt.Errorf("%q cannot name files: write 1 to 64 of A-Z a-z 0-9 _ . @ -, beginning with a letter or digit, and not ca", name)
 	}
@@ -47,6 +47,12 @@ func checkFileName(name string) error {
 
 // hostForm is a DNS name in the preferred syntax of RFC 1034 §3.5, with underscores, or one label of "*" at its front.
 var hostForm = regexp.MustCompile(`^(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$`)
+
+// IsHost reports whether a server certificate can be for s: a host name or an address.
+func IsHost(s string) bool {
+	ip, err := netip.ParseAddr(s)
+	return err == nil && ip.Zone() == "" || isHost(s)
+}
 
 func isHost(s string) bool { return len(s) <= 253 && hostForm.MatchString(s) }
 

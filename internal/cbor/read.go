@@ -68,7 +68,18 @@ func (r *Reader) head() (major byte, n uint64, err error) {
 	return major, n, nil
 }
 
+// expect reads the head of an item of one major type. Heads of one byte, which most are, take the short way.
 func (r *Reader) expect(major byte, what string) (uint64, error) {
+	if r.off < len(r.b) {
+		if first := r.b[r.off]; first>>5 == major && first&0x1f < 24 {
+			r.off++
+			return uint64(first & 0x1f), nil
+		}
+	}
+	return r.expectLong(major, what)
+}
+
+func (r *Reader) expectLong(major byte, what string) (uint64, error) {
 	start := r.off
 	m, n, err := r.head()
 	if err != nil {
@@ -86,6 +97,14 @@ func (r *Reader) Uint() (uint64, error) { return r.expect(majorUint, "an unsigne
 
 // Int reads an integer that fits int64.
 func (r *Reader) Int() (int64, error) {
+	if r.off < len(r.b) && r.b[r.off] < 24 {
+		r.off++
+		return int64(r.b[r.off-1]), nil
+	}
+	return r.longInt()
+}
+
+func (r *Reader) longInt() (int64, error) {
 	start := r.off
 	m, n, err := r.head()
 	if err != nil {
@@ -104,6 +123,16 @@ func (r *Reader) Int() (int64, error) {
 // Bytes reads a byte string. The result is never nil and has no spare
 // capacity, so that appending to it cannot overwrite the input.
 func (r *Reader) Bytes() ([]byte, error) {
+	if rest := r.b[r.off:]; len(rest) > 1 && rest[0]>>5 == majorBytes { // the two short heads
+		at, n := 1, int(rest[0]&0x1f)
+		if n == 24 && rest[1] >= 24 {
+			at, n = 2, int(rest[1])
+		}
+		if (n < 24 || at == 2) && n <= len(rest)-at {
+			r.off += at + n
+			return rest[at : at+n : at+n], nil
+		}
+	}
 	n, err := r.expect(majorBytes, "a byte string")
 	if err != nil {
 		return nil, err

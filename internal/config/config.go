@@ -22,10 +22,13 @@ type Config struct {
 	Listeners   []Listener // at least one, names unique
 	Auth        Auth
 	ACL         ACL
+	Keys        Keyring
+	Protection  Protection
 	Limits      Limits
 	SysInterval time.Duration // time between two publications of the $SYS topics
 	Log         Log
 	Storage     Storage
+	Audit       Audit
 	Ops         Ops
 
 	origins map[string]Origin // of every key and section that was set
@@ -117,6 +120,8 @@ type ACL struct {
 	// topic. Publish also decides about Will and Retained Messages, Subscribe also about what is delivered.
 	Publish   Rules
 	Subscribe Rules
+	// Mosquitto is a Mosquitto access file, absolute, that takes the place of all rules; "" for none.
+	Mosquitto string
 	// Groups are the names that Rules can use for several clients.
 	Groups map[string][]acl.Selector
 }

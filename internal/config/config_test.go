@@ -75,7 +75,7 @@ func TestParseSample(t *testing.T) {
 	l.Clients, l.Packet, l.ConnectTimeout = 10, 512*KiB, 90*time.Second
 	l.PublishRate.PerClient, l.PublishBytes.PerClient = 1.5, ByteRate(MiB)
 	l.MessageExpiryMax, l.Queue.OnFull, l.Queue.QoS0Offline = 7*day, RefusePublish, true
-	want.Storage.Engine = EngineMemory
+	want.Storage.Engine, want.Audit.File = EngineMemory, ""
 	if diff := cmp.Diff(want, c, cmp.FilterPath(isOrigins, cmp.Ignore()), cmp.Comparer(sameAddr)); diff != "" {
 		t.Error(diff)
 	}
@@ -120,7 +120,7 @@ func TestACLDefaults(t *testing.T) {
 func TestDefaultIsValid(t *testing.T) {
 	c := parse(t, "version: 1\n")
 	want := Default()
-	want.Node.DataDir = "/etc/sealmq/sealmq-data"
+	want.Node.DataDir, want.Audit.File = "/etc/sealmq/sealmq-data", "/etc/sealmq/sealmq-data/audit/audit.jsonl"
 	if diff := cmp.Diff(want, c, cmp.FilterPath(isOrigins, cmp.Ignore()), cmp.Comparer(sameAddr)); diff != "" {
 		t.Error(diff)
 	}
@@ -131,7 +131,7 @@ func TestDefaultIsValid(t *testing.T) {
 
 // TestYAMLReadsBack: what config show prints is a configuration with the same settings.
 func TestYAMLReadsBack(t *testing.T) {
-	for name, text := range map[string]string{"default": "version: 1\n", "sample": sample, "dev": devPreset, "plain": plainPreset} {
+	for name, text := range map[string]string{"default": "version: 1\n", "sample": sample, "dev": devPreset, "plain": plainPreset, "mosquitto": "version: 1\nacl: {mosquitto: acl.txt}\n"} {
 		for _, origin := range []bool{false, true} {
 			first := parse(t, text)
 			second := parse(t, first.YAML(origin))

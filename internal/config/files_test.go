@@ -10,7 +10,7 @@ import (
 )
 
 // notWatched lists the keys for what the broker writes, and for what only a start reads.
-var notWatched = []string{"node.data_dir", "ops.tls.cert", "ops.tls.key", "ops.token"}
+var notWatched = []string{"node.data_dir", "audit.file", "ops.tls.cert", "ops.tls.key", "ops.token"}
 
 // TestFilesKnowsEveryPath sets every key that takes a path, and wants it watched: a file that is read at a reload and not
 // watched would need a signal for ever.

@@ -17,14 +17,14 @@ const (
 )
 
 // topKeys describes every key outside lists, in the order of the reference.
-var topKeys = slices.Concat(nodeKeys, authKeys, aclKeys, connectionLimits, messageLimits, sessionLimits, serviceKeys, opsKeys)
+var topKeys = slices.Concat(nodeKeys, authKeys, aclKeys, protectionKeys, connectionLimits, messageLimits, sessionLimits, serviceKeys, auditKeys, opsKeys)
 
 var nodeKeys = []field[Config]{
 	bounded(counts, "version", func(c *Config) *int { return &c.Version }, 1, 1, 1,
 		"Version of the file format.", restart, required),
 	name("node.name", func(c *Config) *string { return &c.Node.Name }, "sealmq",
 		"Name of this broker in logs, metrics and the console.", restart),
-	path("node.data_dir", func(c *Config) *string { return &c.Node.DataDir }, "sealmq-data",
+	path("node.data_dir", func(c *Config) *string { return &c.Node.DataDir }, Folder,
 		"Folder for durable state; it is created with access for the owner only.", restart),
 }
 
@@ -35,6 +35,9 @@ var aclKeys = []field[Config]{
 	ruleList(aclPath, func(c *Config) *[]acl.Rule { return &c.ACL.Rules },
 		"Rules {who, allow or deny, topic} in order: the first that matches decides, and what none matches is denied; see acl.md. "+
 			"Without rules there are the lists acl.publish and acl.subscribe, which hold for everybody."),
+	optionalPath("acl.mosquitto", func(c *Config) *string { return &c.ACL.Mosquitto },
+		"A Mosquitto access file (acl_file) in place of rules, read with Mosquitto's own table of who may what and never wider; see "+
+			"acl.md. It is read again at a reload. Only its owner may be able to write it."),
 	filters("acl.publish.allow", func(c *Config) *[]Rule { return &c.ACL.Publish.Allow }, []string{"#"},
 		"Topics that may be published to, also by a Will and with RETAIN. Once acl is given, the default is []."),
 	filters("acl.publish.deny", func(c *Config) *[]Rule { return &c.ACL.Publish.Deny }, nil,

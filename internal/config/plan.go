@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -10,7 +12,7 @@ import (
 
 // Flags is what the command line of serve can say.
 type Flags struct {
-	Config string   // configuration file, "" for none
+	Config string   // configuration file; "" for FolderFile in Data or Folder if it is there, and not Dev
 	Data   string   // folder for durable state, "" for the configured one
 	Listen []string // addresses such as mqtt://127.0.0.1:1883; they replace the configured listeners
 	// Dev is for trying: loopback, anonymous, durable sessions for everybody, and, without Config, generous limits and
@@ -24,6 +26,22 @@ type Plan struct {
 	// Dev allows durable sessions to anonymous clients.
 	Dev   bool
 	flags Flags
+	home  string // the folder whose file was found without being named; "" when one was named
+}
+
+// Home is the folder whose configuration is used because no file was named; "" when one was, or there is none.
+func (p *Plan) Home() string { return p.home }
+
+// File is the absolute path of the configuration file, "" when there is none.
+func (p *Plan) File() string {
+	if p.flags.Config == "" {
+		return ""
+	}
+	abs, err := filepath.Abs(p.flags.Config)
+	if err != nil {
+		return p.flags.Config
+	}
+	return abs
 }
 
 // FlagError is a flag that cannot be used as given.
@@ -35,12 +53,14 @@ type FlagError struct {
 
 func (e *FlagError) Error() string { return e.Flag + ": " + e.Why }
 
-// The settings of serve without a file, in the language of the file. On loopback only, so that the first broker is one
-// command away and still nothing is open to others.
-const plainPreset = `
-version: 1
-auth: {anonymous: true}
-`
+// The folder that serve makes and uses when nothing else is said, and the configuration in it.
+const (
+	Folder     = "sealmq-data"
+	FolderFile = "sealmq.yaml"
+)
+
+// plainPreset is what is in force without any file: nobody can log in.
+const plainPreset = "version: 1\n"
 
 const devPreset = `
 version: 1
@@ -68,6 +88,7 @@ storage: {engine: memory}
 // FromFlags makes the plan of serve. The error is a *FlagError for a flag, an *Invalid for the file, or the error of
 // reading it.
 func FromFlags(f Flags) (*Plan, error) {
+	home := f.findFile()
 	c, d, preset, err := f.base()
 	if err != nil {
 		return nil, err
@@ -96,7 +117,24 @@ func FromFlags(f Flags) (*Plan, error) {
 	if len(f.Listen) > 0 {
 		c.origins["listeners"] = Origin{Flag: "--listen"}
 	}
-	return &Plan{Config: c, Dev: f.Dev, flags: f}, nil
+	return &Plan{Config: c, Dev: f.Dev, flags: f, home: home}, nil
+}
+
+// findFile names the file of the folder when no other is named, and returns the folder.
+func (f *Flags) findFile() (home string) {
+	if f.Config != "" || f.Dev {
+		return ""
+	}
+	dir := f.Data
+	if dir == "" {
+		dir = Folder
+	}
+	file := filepath.Join(dir, FolderFile)
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	f.Config = file // also one that cannot be read: that must be said
+	return dir
 }
 
 // base decodes what the flags are applied to. preset is the origin of all values when that is no file.
@@ -222,7 +260,7 @@ func (p *Plan) Notes() []string {
 			notes = append(notes, "nothing is kept: sessions and retained messages end with the broker (keep them with --data DIR)")
 		}
 	} else if p.flags.Config == "" {
-		notes = append(notes, "no configuration file: anyone on this machine may connect without login, nobody from elsewhere")
+		notes = append(notes, "there is no configuration file: sealmq serve or sealmq init makes one")
 	}
 	return notes
 }
@@ -240,6 +278,7 @@ func (p *Plan) Reload() (*Plan, []Change, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	next.home = p.home
 	changes := Diff(p.Config, next.Config)
 	if err := NeedRestart(changes); err != nil {
 		return nil, nil, err

@@ -8,23 +8,71 @@ import (
 	"testing"
 )
 
-func TestPlainServe(t *testing.T) {
+// TestNoFile: without any file nobody can log in, and nothing can be reached from elsewhere.
+func TestNoFile(t *testing.T) {
+	t.Chdir(t.TempDir())
 	p, err := FromFlags(Flags{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := p.Config
-	if p.Dev || !c.Auth.Anonymous || len(c.Listeners) != 1 || c.Listeners[0].Bind.String() != "127.0.0.1:1883" {
+	if p.Dev || c.Auth.Anonymous || c.Auth.HasLogin() || len(c.Listeners) != 1 || c.Listeners[0].Bind.String() != "127.0.0.1:1883" {
 		t.Errorf("got %+v", c)
 	}
-	if !filepath.IsAbs(c.Node.DataDir) || filepath.Base(c.Node.DataDir) != "sealmq-data" || c.Storage.Engine != EngineDisk {
+	if !filepath.IsAbs(c.Node.DataDir) || filepath.Base(c.Node.DataDir) != Folder || c.Storage.Engine != EngineDisk {
 		t.Errorf("data in %s, engine %s", c.Node.DataDir, c.Storage.Engine)
 	}
-	if got := c.Origin("auth.anonymous").String(); got != "no file" {
-		t.Errorf("origin of anonymous: %s", got)
+	if notes := strings.Join(p.Notes(), "\n"); !strings.Contains(notes, "nobody can log in") || !strings.Contains(notes, "no configuration file") {
+		t.Errorf("notes: %q", notes)
 	}
-	if len(p.Notes()) != 1 {
-		t.Errorf("notes: %q", p.Notes())
+	if p.Home() != "" {
+		t.Errorf("home %q", p.Home())
+	}
+}
+
+// TestHome: the file of the folder is used when no other is named, of the one that --data names if it does.
+func TestHome(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, dir := range []string{Folder, "other", "empty"} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for dir, name := range map[string]string{Folder: "one", "other": "two"} {
+		if err := os.WriteFile(filepath.Join(dir, FolderFile), []byte("version: 1\nnode: {name: "+name+", data_dir: \".\"}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		flags      Flags
+		name, home string
+	}{
+		{Flags{}, "one", Folder},
+		{Flags{Data: "other"}, "two", "other"},
+		{Flags{Data: "empty"}, "sealmq", ""},
+		{Flags{Dev: true}, "sealmq", ""},
+		{Flags{Config: filepath.Join("other", FolderFile)}, "two", ""},
+		{Flags{Config: filepath.Join("other", FolderFile), Data: Folder}, "two", ""},
+	} {
+		p, err := FromFlags(c.flags)
+		if err != nil {
+			t.Errorf("%+v: %v", c.flags, err)
+			continue
+		}
+		if p.Config.Node.Name != c.name || p.Home() != c.home {
+			t.Errorf("%+v: name %q, home %q", c.flags, p.Config.Node.Name, p.Home())
+		}
+		if c.home != "" {
+			if next, _, err := p.Reload(); err != nil || next.Home() != c.home || filepath.Base(next.Config.Node.DataDir) != c.home {
+				t.Errorf("%+v: reload: %v", c.flags, err)
+			}
+		}
+	}
+	if err := os.WriteFile(filepath.Join(Folder, FolderFile), []byte("nonsense: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := FromFlags(Flags{}); err == nil {
+		t.Error("a broken file was passed over")
 	}
 }
 
@@ -180,7 +228,7 @@ func TestReload(t *testing.T) {
 		t.Error("a refused reload changed the plan")
 	}
 
-	flags, err := FromFlags(Flags{})
+	flags, err := FromFlags(Flags{Dev: true})
 	if err != nil {
 		t.Fatal(err)
 	}

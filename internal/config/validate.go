@@ -14,6 +14,8 @@ import (
 // complete gives listener values that are not set the values they inherit.
 func (c *Config) complete() {
 	c.completeAuth()
+	c.completeProtection()
+	c.completeAudit()
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		if l.MaxClients == 0 {
@@ -40,6 +42,8 @@ func (c *Config) check(d *decoder) {
 	c.checkListeners(d)
 	c.checkOps(d)
 	c.checkRules(d)
+	c.checkMosquitto(d)
+	c.checkProtection(d)
 	c.ACL.Publish.check(d, "acl.publish", c.Limits.TopicLevels)
 	c.ACL.Subscribe.check(d, "acl.subscribe", c.Limits.TopicLevels)
 }
@@ -127,7 +131,7 @@ type pointless struct{ path, because string }
 
 // pointless lists the keys that have no effect with these values.
 func (c *Config) pointless() []pointless {
-	out := append(c.pointlessAuth(), c.pointlessOps()...)
+	out := slices.Concat(c.pointlessAuth(), c.pointlessProtection(), c.pointlessOps(), c.pointlessAudit())
 	for _, k := range []struct {
 		pointless
 		is bool

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/sealmq/sealmq/internal/explain"
 	"github.com/sealmq/sealmq/topic"
 )
 
@@ -113,6 +114,15 @@ func (c *Client) Backup(ctx context.Context, dir string, dryRun bool) (b Backup,
 func (c *Client) Refusal(ctx context.Context, q RefusalQuery) (r Refusal, err error) {
 	err = c.get(ctx, "/v1/refusal", url.Values{"id": {q.ID}, "client_id": {q.ClientID}}, &r)
 	return r, err
+}
+
+// Ask is a dry run.
+func (c *Client) Ask(ctx context.Context, q Question) (a explain.Answer, err error) {
+	err = c.get(ctx, "/v1/explain", url.Values{
+		"user": {q.User}, "method": {q.Method}, "issuer": {q.Issuer}, "client_id": {q.ClientID}, "do": {q.Do}, "topic": {q.Topic},
+		"listener": {q.Listener}, "from": {q.From},
+	}, &a)
+	return a, err
 }
 
 func (c *Client) get(ctx context.Context, path string, query url.Values, v any) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/explain"
 	"github.com/sealmq/sealmq/topic"
 )
 
@@ -34,6 +35,33 @@ type Store interface {
 type Decisions interface {
 	// Refusal finds one: NotFound when there is none, or none any more.
 	Refusal(q RefusalQuery) (Refusal, error)
+	// Ask is a dry run by what is in force: Invalid for a question that cannot be asked.
+	Ask(q Question) (explain.Answer, error)
+}
+
+// Recorder is told of everything that changed something, or tried to. It must not block.
+type Recorder interface {
+	Acted(a *Act)
+}
+
+// Act is one request that changes something.
+type Act struct {
+	Operation string
+	By        string // user and process that asked, as the kernel says
+	Details   []string
+	Err       error // nil when it was done
+}
+
+// Question is a dry run. Do is a word of identity.Action; without User the client is anonymous.
+type Question struct {
+	User     string
+	Method   string
+	Issuer   string
+	ClientID string
+	Do       string
+	Topic    string
+	Listener string // "" leaves the login out
+	From     string // address of the client; may be empty
 }
 
 // RefusalQuery asks for one refusal: by its id, or the last one, of a client if ClientID is given.
@@ -85,7 +113,9 @@ type Status struct {
 	Reason    string     `json:"reason,omitempty"` // why it is not ready
 	Storage   string     `json:"storage"`          // storage.engine
 	Listeners []Listener `json:"listeners"`
+	Config    string     `json:"config,omitempty"` // absolute path of the configuration file; "" when there is none
 
+	MaxClients    int   `json:"max_connections"` // limits.clients
 	Connections   int   `json:"connections"`
 	Sessions      int   `json:"sessions"`
 	Subscriptions int   `json:"subscriptions"`

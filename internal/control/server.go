@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -33,6 +34,7 @@ type Server struct {
 	store  Store
 	log    *slog.Logger
 	mux    *http.ServeMux
+	acts   Recorder // nil: nothing is recorded
 }
 
 // NewServer makes a server; Serve starts it.
@@ -64,12 +66,23 @@ func NewServer(b Broker, s Store, log *slog.Logger) *Server {
 	return srv
 }
 
+// Record has everything recorded that changes something. It is called before Serve.
+func (s *Server) Record(r Recorder) { s.acts = r }
+
 // Explain lets the socket answer for refusals. It is called before Serve.
 func (s *Server) Explain(d Decisions) {
 	s.mux.HandleFunc("GET /v1/refusal", func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
 		refusal, err := d.Refusal(RefusalQuery{ID: q.Get("id"), ClientID: q.Get("client_id")})
 		conclude(w, refusal, err)
+	})
+	s.mux.HandleFunc("GET /v1/explain", func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		a, err := d.Ask(Question{
+			User: q.Get("user"), Method: q.Get("method"), Issuer: q.Get("issuer"), ClientID: q.Get("client_id"),
+			Do: q.Get("do"), Topic: q.Get("topic"), Listener: q.Get("listener"), From: q.Get("from"),
+		})
+		conclude(w, a, err)
 	})
 }
 
@@ -91,8 +104,16 @@ func (s *Server) record(r *http.Request, operation string, dryRun bool, err erro
 	if dryRun {
 		return
 	}
+	act := Act{Operation: operation, By: "unknown", Err: err}
+	for i := 0; i+1 < len(attrs); i += 2 {
+		act.Details = append(act.Details, fmt.Sprintf("%v: %v", attrs[i], attrs[i+1]))
+	}
 	if p, ok := r.Context().Value(peerKey{}).(Peer); ok && p.Known {
 		attrs = append(attrs, "by_uid", p.UID, "by_pid", p.PID)
+		act.By = fmt.Sprintf("uid %d, pid %d", p.UID, p.PID)
+	}
+	if s.acts != nil {
+		s.acts.Acted(&act)
 	}
 	if err != nil {
 		s.log.Warn("admin: "+operation, append(attrs, "err", err)...)

@@ -36,6 +36,36 @@ type Explanation struct {
 	ToAllow    string `json:"to_allow,omitempty"`
 }
 
+// Answer is what a dry run says: about the access, and about the login before it when a listener was named. It is allowed
+// when both are.
+type Answer struct {
+	Explanation
+	Login *Explanation `json:"login,omitempty"`
+}
+
+// Text is the answer for a terminal.
+func (a *Answer) Text() string {
+	if a.Login == nil {
+		return a.Explanation.Text()
+	}
+	return a.Login.Text() + a.Explanation.Text()
+}
+
+// Granted reports whether everything that was asked about is allowed.
+func (a *Answer) Granted() bool { return a.Allowed && (a.Login == nil || a.Login.Allowed) }
+
+// Ask answers a question as a packet would be: a retained message is a PUBLISH, too.
+func Ask(p *acl.Policy, q *Query) Explanation {
+	if q.Action == identity.Retain {
+		also := *q
+		also.Action = identity.Publish
+		if e := Explain(p, &also); !e.Allowed {
+			return e
+		}
+	}
+	return Explain(p, q)
+}
+
 // AccessLayer is the Layer of a decision by access rules.
 const AccessLayer = "access"
 
@@ -72,6 +102,10 @@ func Explain(p *acl.Policy, q *Query) Explanation {
 	e.ClientSees = clientSees(q.Action)
 	if n := t.Nearest; n != nil {
 		e.Nearest, e.WhyNot = n.Rule.Place.String(), n.Why
+	}
+	if p.Mosquitto() {
+		e.ToAllow = q.toAllowMosquitto(&t, on)
+		return e
 	}
 	e.ToAllow = q.toAllow(&t, on)
 	return e
@@ -129,6 +163,24 @@ func (q *Query) toAllow(t *acl.Trace, on string) string {
 		return "add the client to the group " + t.Nearest.Rule.Who.Name + ", or add the rule: " + q.rule(on)
 	}
 	return "add the rule: " + q.rule(on)
+}
+
+// toAllowMosquitto proposes a line for a Mosquitto access file.
+func (q *Query) toAllowMosquitto(t *acl.Trace, on string) string {
+	word := "write"
+	if q.Action == identity.Receive || q.Action == identity.Subscribe {
+		word = "read"
+	}
+	line := "topic " + word + " " + on
+	switch {
+	case t.Rule == acl.Reserved:
+		return "nothing: topics that begin with $ are written by the server only"
+	case t.Rule.Line > 0:
+		return "remove " + t.Rule.String()
+	case q.Principal.IsAnonymous():
+		return "add above the first user line: " + line
+	}
+	return "add below the line user " + q.Principal.Name + ": " + line
 }
 
 // rule is the narrowest rule that would allow what was asked.

@@ -27,7 +27,7 @@ type Incident struct {
 // Explain puts an Incident into words.
 func (i *Incident) Explain() Explanation {
 	e := Explanation{
-		Layer: i.Layer, Question: i.question(), Check: i.Check, Expected: i.Expected, Found: i.Found, Rule: i.Rule,
+		Layer: i.Layer, Question: i.Question(), Check: i.Check, Expected: i.Expected, Found: i.Found, Rule: i.Rule,
 		ClientSees: i.clientSees(), ToAllow: Advice(i.Layer, i.Check),
 	}
 	if i.Expected == "" && i.Found == "" {
@@ -36,7 +36,8 @@ func (i *Incident) Explain() Explanation {
 	return e
 }
 
-func (i *Incident) question() string {
+// Question is what was asked for, as a statement.
+func (i *Incident) Question() string {
 	who := "a client"
 	switch {
 	case i.ClientID != "":
@@ -133,6 +134,7 @@ var advices = []struct{ layer, check, text string }{
 	{"login", "scram", "use an account of auth.scram.file and its password; channel binding must be the client's own"},
 	{"login", "jwt", "use a token that is signed by a key of auth.jwt, not expired, and for its issuer and audience"},
 	{"login", "certificate", "use a certificate that has the name which auth.certificate.identity wants, and no other user name in CONNECT"},
+	{"login", "credential", "use a credential that is fresh, was not used before, and is made with a key of auth.credential.keyring for this broker and this CONNECT"},
 	{"login", "psk", "leave the user name of CONNECT out, or make it the PSK identity"},
 	{"login", "", "log in again with what the check expects"},
 	{"payload", "", "protect the message as the rule demands; sealmq pub --help shows how"},

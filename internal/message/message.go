@@ -29,6 +29,9 @@ type Message struct {
 	QoS mqtt.QoS
 	// Retain is the RETAIN flag with which it was published.
 	Retain bool
+	// Sealed: the payload is sealed by the broker for itself, so that it rests protected. It is opened when it is
+	// delivered, and never leaves in this form.
+	Sealed bool
 }
 
 // New copies what it needs out of a parsed PUBLISH (or a Will put into that form), so the packet's buffer may be
@@ -89,6 +92,13 @@ func allocate(n int) *Message {
 // must be topic, props and payload one after the other and must not be changed by the caller afterwards.
 func Restore(data []byte, topicLen, propsLen int) *Message {
 	return &Message{data: data, topicLen: uint32(topicLen), propsLen: uint32(propsLen)}
+}
+
+// WithPayload returns a copy of the message with another payload.
+func (m *Message) WithPayload(payload []byte) *Message {
+	n := *m
+	n.data = append(append(make([]byte, 0, int(m.topicLen+m.propsLen)+len(payload)), m.data[:m.topicLen+m.propsLen]...), payload...)
+	return &n
 }
 
 // Data returns topic, encoded properties and payload in one piece, with the lengths of the first two, for storing.

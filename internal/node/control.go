@@ -43,6 +43,9 @@ func (n *Node) openControl(plan *config.Plan, version string) (*control.Socket, 
 	o := operator{n: n, plan: plan, version: version}
 	n.control = control.NewServer(o, o, n.log)
 	n.control.Explain(o)
+	if n.record != nil {
+		n.control.Record(n.record)
+	}
 	return socket, nil
 }
 
@@ -73,7 +76,8 @@ func (o operator) Status() control.Status {
 	s := o.n.broker.Snapshot()
 	st := control.Status{
 		Name: o.plan.Config.Node.Name, Version: o.version, PID: os.Getpid(), Started: o.n.broker.Started().UTC(), Ready: true,
-		Storage:     string(o.plan.Config.Storage.Engine),
+		Storage: string(o.plan.Config.Storage.Engine),
+		Config:  o.plan.File(), MaxClients: o.plan.Config.Limits.Clients,
 		Connections: s.Clients, Sessions: s.Sessions, Subscriptions: s.Subscriptions,
 		Retained: s.Retained, RetainedBytes: s.RetainedBytes, QueuedBytes: s.QueuedBytes,
 		Received: s.PublishReceived[0] + s.PublishReceived[1] + s.PublishReceived[2],

@@ -82,3 +82,16 @@ func incident(r *broker.Refusal) *explain.Incident {
 	}
 	return i
 }
+
+// Ask implements control.Decisions.
+func (o operator) Ask(q control.Question) (explain.Answer, error) {
+	question, err := NewQuestion(q)
+	if err != nil {
+		return explain.Answer{}, &control.Error{Code: control.Invalid, Message: err.Error()}
+	}
+	a, err := o.n.Ask(question)
+	if err != nil {
+		return a, &control.Error{Code: control.Invalid, Message: err.Error()}
+	}
+	return a, nil
+}

@@ -29,6 +29,11 @@ func (n *Node) Unready() []string {
 	if down := n.down.Load(); down != nil {
 		reasons = append(reasons, *down)
 	}
+	if n.record != nil && n.config.Load().Audit.OnFailure == config.RefuseLogins {
+		if state := n.auditState(); state != "" {
+			reasons = append(reasons, "logins are refused: "+state)
+		}
+	}
 	if now := time.Now(); now.Before(earliestClock) {
 		reasons = append(reasons, fmt.Sprintf("the clock is wrong: it shows %s", now.UTC().Format(time.RFC3339)))
 	}

@@ -120,6 +120,7 @@ func (n *Node) Metrics(m *observe.Metrics) {
 	for _, r := range n.broker.RefusalCounts() {
 		refusals.Value(float64(r.Times), "layer", r.Layer.String(), "check", r.Check)
 	}
+	n.writeAudit(m)
 	n.writeMessages(m, &s)
 	n.writeState(m, &s)
 	n.writeCertificates(m)
@@ -141,6 +142,19 @@ func (n *Node) writeConnections(m *observe.Metrics, s *broker.Snapshot) {
 	n.metered.failures.Write(m, "sealmq_auth_failures_total", "Refused logins by method and reason.")
 	m.Single("sealmq_closed_by_broker_total", observe.Counter, "Connections that the broker ended, errors of clients included.", float64(s.ClosedByBroker))
 	m.Single("sealmq_panics_total", observe.Counter, "Connections that ended because of an error in the broker. Any is worth a report.", float64(s.Panics))
+}
+
+func (n *Node) writeAudit(m *observe.Metrics) {
+	failed, lost := 0.0, 0.0
+	if n.record != nil {
+		lost = float64(n.record.log.Lost())
+		if n.record.log.Failed() != nil {
+			failed = 1
+		}
+	}
+	m.Single("sealmq_audit_failed", observe.Gauge, "Whether the audit file cannot be written at present.", failed)
+	m.Single("sealmq_audit_lost_total", observe.Counter, "Audit entries that could not be written.", lost)
+	m.Single("sealmq_refusal_lines_suppressed_total", observe.Counter, "Refusals that got no line in the log, because they repeated another one or were too many.", float64(n.broker.SuppressedLines()))
 }
 
 func (n *Node) writeMessages(m *observe.Metrics, s *broker.Snapshot) {

@@ -130,7 +130,7 @@ func TestMetricsCount(t *testing.T) {
 	got := make(chan struct{}, 1)
 	c, err := client.Dial(t.Context(), client.Config{
 		Server: n.URLs()[0], ClientID: "one",
-		Handler:  func(*client.Message) { got <- struct{}{} },
+		Handler: func(*client.Message) { got <- struct{}{} },
 	})
 	if err != nil {
 		t.Fatal(err)

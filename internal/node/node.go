@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/audit"
 	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/broker"
 	"github.com/sealmq/sealmq/internal/config"
@@ -31,12 +32,16 @@ type Node struct {
 	listeners []listener
 	log       *slog.Logger
 	rules     rules
+	oracle    atomic.Pointer[oracle]
 	login     *authn.Login
 	secret    []byte // of the login
 	used      usedCredentials
+	record    *recorder                     // nil without audit file
+	config    atomic.Pointer[config.Config] // in force
 	serving   sync.WaitGroup
 	failed    chan error
 	store     engine
+	payload   payloads
 	watch     watch // of whoever calls Reload and Poll
 	version   string
 	stopTidy  context.CancelFunc
@@ -67,7 +72,7 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, n.used.close(), n.closeOps())
+			err = errors.Join(err, n.used.close(), n.closeAudit(), n.closeOps())
 		}
 	}()
 	rules, err := n.rules.prepare(plan.Config)
@@ -83,12 +88,21 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 		return nil, err
 	}
 	n.store = store
-	if err := n.openLogin(plan.Config); err != nil {
+	if err := n.openPayload(plan.Config, store); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.payload.close())
+		}
+	}()
+	if err := errors.Join(n.openLogin(plan.Config), n.openAudit(plan.Config)); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	n.config.Store(plan.Config)
 	n.broker = broker.New(broker.Options{
 		Settings: settings(plan), Store: store, Reader: store, Authenticator: n.metered,
-		Authorizer: &n.rules, Log: log, Clock: systemClock{}, Version: version,
+		Authorizer: &n.rules, Payload: n.payload.policy, Log: log, Clock: systemClock{}, Version: version, Recorder: n.recorderOf(),
 	})
 	socket, err := n.openControl(plan, version)
 	if err != nil {
@@ -117,6 +131,7 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 			}
 		})
 	}
+	n.lifecycle(audit.Start)
 	n.started.Store(true)
 	return n, nil
 }
@@ -131,6 +146,7 @@ func (n *Node) openLogin(c *config.Config) error {
 		return err
 	}
 	n.metered = meter(n.login)
+	n.answerBy(c)
 	return nil
 }
 
@@ -148,6 +164,7 @@ func (n *Node) fail(err error) {
 type engine interface {
 	broker.Store
 	broker.StoreReader
+	MetaRows(prefix string, yield func(key string, value []byte) error) error
 	Close() error
 }
 
@@ -227,6 +244,16 @@ func (n *Node) Failed() <-chan error { return n.failed }
 //
 // Reload and Poll are called by one goroutine at a time.
 func (n *Node) Reload(plan *config.Plan) error {
+	changes := config.Diff(n.config.Load(), plan.Config)
+	err := n.reload(plan)
+	if err == nil {
+		n.config.Store(plan.Config)
+	}
+	n.reloaded(changes, err)
+	return err
+}
+
+func (n *Node) reload(plan *config.Plan) error {
 	var seen watch
 	seen.begin(plan.Config.Files())
 	rules, err := n.rules.prepare(plan.Config)
@@ -241,7 +268,11 @@ func (n *Node) Reload(plan *config.Plan) error {
 	if err != nil {
 		return err
 	}
-	commits := []func(){rules, login}
+	payloads, err := n.payload.prepare(plan.Config)
+	if err != nil {
+		return err
+	}
+	commits := []func(){rules, login, payloads}
 	for i := range n.listeners {
 		commit, err := n.listeners[i].Prepare()
 		if err != nil {
@@ -254,12 +285,14 @@ func (n *Node) Reload(plan *config.Plan) error {
 	}
 	n.watch = seen
 	n.broker.Reload(settings(plan))
+	n.answerBy(plan.Config)
 	if ended := n.broker.Recheck(n.entitled); ended > 0 {
 		n.log.Info("connections ended: what they proved is no longer good", "connections", ended)
 	}
 	if removed := n.broker.RecheckSubscriptions(); removed > 0 {
 		n.log.Warn("subscriptions removed, because the rules no longer allow them", "count", removed)
 	}
+	n.renew()
 	return nil
 }
 
@@ -285,7 +318,8 @@ func (n *Node) Stop(ctx context.Context) error {
 	n.stopTidy()
 	err := errors.Join(n.control.Close(), n.removeControlTemp(), n.broker.Shutdown(ctx), n.closeOps())
 	n.serving.Wait()
-	return errors.Join(err, n.used.close(), n.store.Close())
+	n.lifecycle(audit.Stop)
+	return errors.Join(err, n.payload.close(), n.used.close(), n.closeAudit(), n.store.Close())
 }
 
 type systemClock struct{}

@@ -65,6 +65,7 @@ var checkKeys = []struct {
 	{broker.LayerLogin, "certificate: client identifier", "auth.certificate.client_id"},
 	{broker.LayerLogin, "certificate", "auth.certificate.identity"},
 	{broker.LayerLogin, "psk", "auth.psk"},
+	{broker.LayerLogin, "credential", "auth.credential.keyring"},
 }
 
 // rule implements broker.Settings.Rule.

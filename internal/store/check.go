@@ -71,7 +71,7 @@ func (op *Op) check() string {
 		if len(op.Message.Topic()) > MaxKey {
 			return "topic too long"
 		}
-	case DeleteRetained, PutMeta:
+	case DeleteRetained, PutMeta, DeleteMeta:
 		return op.checkNamed()
 	default:
 		return op.checkOfSession()
@@ -157,7 +157,7 @@ func (op *Op) checkQueue() string {
 var opKindNames = [...]string{
 	"invalid", "put body", "delete body", "put queue", "delete queue", "put inflight", "delete inflight", "put inbound",
 	"delete inbound", "put session", "delete session", "put subscription", "delete subscription", "put retained",
-	"delete retained", "put will", "delete will", "put meta",
+	"delete retained", "put will", "delete will", "put meta", "delete meta",
 }
 
 // String names the change for logs.

@@ -162,6 +162,7 @@ const (
 	PutWill                   // Session, Will
 	DeleteWill                // Session
 	PutMeta                   // Key, Value: small named values, such as counters and replay marks
+	DeleteMeta                // Key
 )
 
 // Batch is a set of changes that becomes visible and durable as one. The zero value is an empty batch. A Batch is

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/sealmq/sealmq/internal/message"
@@ -223,6 +224,18 @@ func (s *Store) Meta(key string) ([]byte, error) {
 	s.stateMu.RLock()
 	defer s.stateMu.RUnlock()
 	return slices.Clone(s.state.meta[key]), nil
+}
+
+// MetaRows yields the metadata whose names begin with prefix, ascending by name. yield may read and commit, and keep the
+// value.
+func (s *Store) MetaRows(prefix string, yield func(key string, value []byte) error) error {
+	return each(s, s.state.meta, func(key string, value []byte) func() error {
+		if !strings.HasPrefix(key, prefix) {
+			return func() error { return nil }
+		}
+		value = slices.Clone(value)
+		return func() error { return yield(key, value) }
+	})
 }
 
 // Counters returns the highest numbers that any batch has used, deleted ones included.

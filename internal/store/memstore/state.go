@@ -69,6 +69,8 @@ func (st *state) apply(b *store.Batch) {
 			delete(st.wills, op.Session)
 		case store.PutMeta:
 			st.meta[op.Key] = append([]byte{}, op.Value...)
+		case store.DeleteMeta:
+			delete(st.meta, op.Key)
 		case store.PutSession:
 			ses := st.sessions[op.Session]
 			if ses == nil {

@@ -198,6 +198,8 @@ func (s *Store) encode(g *group, b *store.Batch) {
 		case store.PutMeta:
 			s.key = keyMeta(s.key[:0], metaBroker, op.Key)
 			s.set(g, append(s.record(), op.Value...))
+		case store.DeleteMeta:
+			s.delete(g, keyMeta(s.key[:0], metaBroker, op.Key))
 		case store.PutQueue, store.DeleteQueue:
 			s.encodeQueue(g, op)
 		default:

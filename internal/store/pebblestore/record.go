@@ -50,6 +50,7 @@ const (
 	bitRetain   = 0x04
 	bitSole     = 0x08 // pointer
 	bitAuthor   = 0x08 // message
+	bitSealed   = 0x20 // message: sealed by the broker for itself
 	bitExpires  = 0x10
 	bitNoLocal  = 0x04 // subscription
 	bitAsPub    = 0x08 // subscription: Retain As Published
@@ -204,7 +205,8 @@ func parseSubscription(filter string, b []byte) (store.Subscription, error) {
 // ClientID, length of the topic, length of the properties. The data follows.
 func appendMessageHead(dst []byte, m *message.Message) []byte {
 	_, topicLen, propsLen := m.Data()
-	dst = append(dst, byte(m.QoS)|flag(m.Retain, bitRetain)|flag(m.Author != nil, bitAuthor)|flag(m.ExpiresAt != 0, bitExpires))
+	dst = append(dst, byte(m.QoS)|flag(m.Retain, bitRetain)|flag(m.Author != nil, bitAuthor)|flag(m.ExpiresAt != 0, bitExpires)|
+		flag(m.Sealed, bitSealed))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(m.ReceivedAt))
 	if m.ExpiresAt != 0 {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(m.ExpiresAt))
@@ -220,7 +222,7 @@ func appendMessageHead(dst []byte, m *message.Message) []byte {
 func parseMessage(b []byte, authors *authors) (*message.Message, error) {
 	r := reader{b: b}
 	f := r.byte()
-	if f&bitsQoS > byte(mqtt.ExactlyOnce) || f&^(bitsQoS|bitRetain|bitAuthor|bitExpires) != 0 {
+	if f&bitsQoS > byte(mqtt.ExactlyOnce) || f&^(bitsQoS|bitRetain|bitAuthor|bitExpires|bitSealed) != 0 {
 		r.fail()
 	}
 	received, expires := r.int64(), int64(0)
@@ -241,7 +243,7 @@ func parseMessage(b []byte, authors *authors) (*message.Message, error) {
 	}
 	m := message.Restore(append(make([]byte, 0, len(r.b)), r.b...), int(topicLen), int(propsLen))
 	m.QoS, m.Retain, m.Author, m.ClientID = mqtt.QoS(f&bitsQoS), f&bitRetain != 0, author, client
-	m.ReceivedAt, m.ExpiresAt = received, expires
+	m.ReceivedAt, m.ExpiresAt, m.Sealed = received, expires, f&bitSealed != 0
 	return m, nil
 }
 

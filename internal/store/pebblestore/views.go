@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -51,6 +52,25 @@ func (s *Store) Meta(key string) (value []byte, err error) {
 		return err
 	})
 	return value, err
+}
+
+// MetaRows yields the metadata whose names begin with prefix, ascending by name, from one moment in time. yield may read
+// and commit, and keep the value.
+func (s *Store) MetaRows(prefix string, yield func(key string, value []byte) error) error {
+	return s.view(func() error {
+		lower := keyMeta(nil, metaBroker, prefix)
+		r, err := s.rows(s.db, lower, []byte{tableMeta, metaBroker + 1})
+		if err != nil {
+			return err
+		}
+		for r.next() && bytes.HasPrefix(r.key, lower) {
+			name, value := string(r.key[len(keyMeta(nil, metaBroker, "")):]), bytes.Clone(r.record)
+			if err := yield(name, value); err != nil {
+				return errors.Join(err, r.close())
+			}
+		}
+		return r.close()
+	})
 }
 
 // Body returns a stored message, or an error that wraps store.ErrNotFound. With LoseDamagedRecords a damaged one is

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -37,6 +38,7 @@ var cases = []struct {
 	{"retained is independent of queues", retainedIndependent},
 	{"will without a session", willWithoutSession},
 	{"reading while reading", readWhileReading},
+	{"metadata by prefix", metaByPrefix},
 }
 
 // everyKind puts one row of each kind with all fields set, replaces it, and deletes it.
@@ -465,7 +467,7 @@ func willWithoutSession(h *harness) {
 
 // readWhileReading would deadlock if a view held a lock that readers or the committer need.
 func readWhileReading(h *harness) {
-	h.commit(putSession(1), putBody(1), putQueue(1, 1, 1, true), putRetained("t", 1), putWill(1, 1))
+	h.commit(putSession(1), putBody(1), putQueue(1, 1, 1, true), putRetained("t", 1), putWill(1, 1), putMeta("k", "v"))
 	stop := errors.New("stop")
 	read := func(n string) error {
 		if err := h.try(putMeta("k", n)); err != nil {
@@ -481,9 +483,31 @@ func readWhileReading(h *harness) {
 		"sessions": h.store.Sessions(func(store.SessionRow) error { return read("sessions") }),
 		"retained": h.store.Retained(func(*message.Message) error { return read("retained") }),
 		"wills":    h.store.Wills(func(store.SessionID, store.Will) error { return read("wills") }),
+		"metadata": h.store.MetaRows("k", func(string, []byte) error { return read("metadata") }),
 	} {
 		if !errors.Is(err, stop) {
 			h.Errorf("%s returned %v, not what yield did", name, err)
 		}
 	}
+}
+
+// metaByPrefix shows that names are found by how they begin, that deleted ones are gone, and that what is read is the
+// caller's.
+func metaByPrefix(h *harness) {
+	h.commit(putMeta("a", "0"), putMeta("b/1", "one"), putMeta("b/2", "two"), putMeta("b/\xff", "high"), putMeta("c", "3"))
+	h.commit(store.Op{Kind: store.DeleteMeta, Key: "b/2"}, store.Op{Kind: store.DeleteMeta, Key: "absent"})
+	h.both(func() {
+		h.Helper()
+		for range 2 { // what the first reading changes, the second does not see
+			var got []string
+			err := h.store.MetaRows("b/", func(key string, value []byte) error {
+				got = append(got, key+"="+string(value))
+				clear(value)
+				return nil
+			})
+			if want := []string{"b/1=one", "b/\xff=high"}; err != nil || !slices.Equal(got, want) {
+				h.Errorf("got %q, %v, want %q", got, err, want)
+			}
+		}
+	})
 }

@@ -21,6 +21,7 @@ func Message(topic string, payload []byte, variant int) *message.Message {
 	if variant%3 == 1 {
 		m.ExpiresAt = int64(variant) * 7e9
 	}
+	m.Sealed = variant%5 == 2
 	return m
 }
 

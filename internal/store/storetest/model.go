@@ -39,8 +39,8 @@ func (st State) key() string { return fmt.Sprintf("%+v", st) }
 // describe renders every field of a message.
 func describe(m *message.Message) string {
 	data, topicLen, propsLen := m.Data()
-	return fmt.Sprintf("%x %d %d %d %d %+v %q %d %v", data, topicLen, propsLen, m.ExpiresAt, m.ReceivedAt, m.Author,
-		m.ClientID, m.QoS, m.Retain)
+	return fmt.Sprintf("%x %d %d %d %d %+v %q %d %v %v", data, topicLen, propsLen, m.ExpiresAt, m.ReceivedAt, m.Author,
+		m.ClientID, m.QoS, m.Retain, m.Sealed)
 }
 
 func describeWill(w store.Will) string {
@@ -134,6 +134,8 @@ func (m *Model) Apply(b *store.Batch) {
 			delete(m.wills, op.Session)
 		case store.PutMeta:
 			m.meta[op.Key] = string(op.Value)
+		case store.DeleteMeta:
+			delete(m.meta, op.Key)
 		case store.PutSession:
 			m.session(op.Session).meta = *op.Meta
 		case store.DeleteSession:

@@ -79,6 +79,9 @@ func (g *Generator) change() []store.Op {
 	case 7:
 		return []store.Op{putRetained(g.topic(), g.intn(99)), {Kind: store.DeleteRetained, Key: g.topic()}}
 	case 8:
+		if g.intn(4) == 0 {
+			return []store.Op{{Kind: store.DeleteMeta, Key: g.MetaKeys()[g.intn(2)]}}
+		}
 		return []store.Op{putMeta(g.MetaKeys()[g.intn(2)], fmt.Sprint(g.intn(99)))}
 	case 9, 10:
 		return g.publish()

@@ -37,6 +37,7 @@ type Tables interface {
 	Sessions(yield func(store.SessionRow) error) error
 	Retained(yield func(*message.Message) error) error
 	Wills(yield func(store.SessionID, store.Will) error) error
+	MetaRows(prefix string, yield func(key string, value []byte) error) error
 }
 
 // Settler is a Writer that does some work in the background; Settle waits for what was committed before.
