@@ -52,6 +52,9 @@ func mosquittoKill(t *testing.T, version, qos string) {
 	if got := mustRun(t, m.sub, m.args(version, "-q", qos, "-C", "1", "-F", "%r %p", "-t", "kept")...); got != "1 kept\n" {
 		t.Errorf("got %q, want the retained message", got)
 	}
+	if qos == "1" {
+		return // may come again, since acknowledgements need not be on disk
+	}
 	m.broker.kill()
 	m.broker = startServe(t, port, flags)
 	out, code := run(t, m.sub, session("away", "kill/#", "-W", "2", "-C", "1", "-F", "%q:%p")...)
