@@ -138,6 +138,7 @@ type Policy struct {
 	rules     []Rule
 	templates []template
 	groups    map[string]map[Selector]struct{}
+	common    []entry // for every client, when no rule depends on who the client is; nil otherwise
 	cache     cache
 	mosquitto bool // the rules are those of a Mosquitto access file
 }
@@ -185,7 +186,20 @@ func New(rules []Rule, groups map[string][]Selector) (*Policy, error) {
 		}
 		p.templates = append(p.templates, t)
 	}
+	if p.impersonal() {
+		p.common = p.compile(&nobody, "")
+	}
 	return p, nil
+}
+
+// impersonal reports whether every client is under the same rules.
+func (p *Policy) impersonal() bool {
+	for i := range p.rules {
+		if r := &p.rules[i]; r.Who.Kind != Anyone || r.Whole || p.templates[i].variable() {
+			return false
+		}
+	}
+	return true
 }
 
 // Rules returns the rules in their order; they must not be changed.

@@ -32,17 +32,17 @@ type clientSession struct {
 	subscribing sync.Mutex
 
 	mu         sync.Mutex
-	expiry     uint32 // Session Expiry Interval, seconds
-	version    mqtt.Version
-	ended      bool
-	fullLogged bool // the full queue was logged once
 	principal  *identity.Principal
 	state      *session.Session
 	conn       *conn
 	epoch      uint64 // counts bindings; what was started under an older one is void
 	subs       subscriptions
 	will       *will
-	expiresAt  int64 // Unix nanoseconds; 0 while online or when it never ends
+	version    mqtt.Version
+	ended      bool
+	fullLogged bool   // the full queue was logged once
+	expiry     uint32 // Session Expiry Interval, seconds
+	expiresAt  int64  // Unix nanoseconds; 0 while online or when it never ends
 	// rights is the Authorizer's generation under which everything in the queue was allowed, or uncheckedRights.
 	rights  uint64
 	held    []heldAck

@@ -111,7 +111,7 @@ func (c *conn) subscribe(sub *wanted, batch *store.Batch) (code mqtt.ReasonCode,
 		c.refuseErr(full, identity.Subscribe, sub.row.Filter)
 		return reasonOf(full), false
 	}
-	s.subs.put(&sub.row)
+	s.subs.put(sub.row)
 	if s.state.Durable() {
 		batch.Add(store.Op{Kind: store.PutSubscription, Session: s.id, Subscription: &sub.row})
 		batch.Sync = true
@@ -199,10 +199,7 @@ func (c *conn) unsubscribe(f string, batch *store.Batch) (mqtt.ReasonCode, error
 		s.mu.Unlock()
 		return 0, errSessionTaken
 	}
-	existed := s.subs.has(f) && s.conn == c
-	if existed {
-		s.subs.remove(f)
-	}
+	existed := s.subs.remove(f)
 	if existed && s.state.Durable() {
 		batch.Add(store.Op{Kind: store.DeleteSubscription, Session: s.id, Key: cloneString(f)})
 		batch.Sync = true

@@ -136,7 +136,9 @@ func (b *Broker) restoreSession(row *store.SessionRow, now int64) *clientSession
 	s.durable.Store(true)
 	s.account()
 	b.owners.add(principal, 1)
-	s.subs.adopt(row.Subscriptions)
+	for i := range row.Subscriptions {
+		s.subs.put(row.Subscriptions[i])
+	}
 	b.sessions.put(s)
 	b.restoreTimers(s, &row.Session, now)
 	return s

@@ -23,11 +23,13 @@ func (b *Broker) recheckSubscriptions(s *clientSession) int {
 	defer s.subscribing.Unlock()
 	s.mu.Lock()
 	owner := s.principal
-	subs := s.subs.all()
+	filters := make([]string, 0, s.subs.len())
+	for i := range s.subs.rows {
+		filters = append(filters, s.subs.rows[i].Filter)
+	}
 	s.mu.Unlock()
 	removed := 0
-	for i := range subs {
-		f := subs[i].Filter
+	for _, f := range filters {
 		_, inner, err := topic.ParseSubscription(f)
 		if err != nil {
 			continue // rows come from checked packets only

@@ -1,92 +1,75 @@
 package broker
 
-import "github.com/sealmq/sealmq/internal/store"
+import (
+	"slices"
 
-// fewSubscriptions is how many a session keeps in a list before it needs a map, which takes ten times the memory of
-// one subscription.
-const fewSubscriptions = 8
+	"github.com/sealmq/sealmq/internal/store"
+)
 
-// subscriptions are those of one session, by filter.
+// subscriptions are the rows of one session by filter. Most sessions have a few: a map would take more memory for one of
+// them than all the rest of an idle connection's session. The index exists while there are more than fewRows.
 type subscriptions struct {
-	few  []store.Subscription
-	many map[string]store.Subscription // holds all once there were more than a few; nil before
+	rows  []store.Subscription // in no particular order
+	index map[string]int32     // places in rows
 }
 
-func (s *subscriptions) len() int {
-	if s.many != nil {
-		return len(s.many)
+// fewRows is how many rows are searched one after the other.
+const fewRows = 8
+
+func (s *subscriptions) len() int { return len(s.rows) }
+
+func (s *subscriptions) find(filter string) (place int, ok bool) {
+	if s.index != nil {
+		i, ok := s.index[filter]
+		return int(i), ok
 	}
-	return len(s.few)
+	i := slices.IndexFunc(s.rows, func(r store.Subscription) bool { return r.Filter == filter })
+	return i, i >= 0
 }
 
+// has reports whether there is a row for filter.
 func (s *subscriptions) has(filter string) bool {
-	if s.many != nil {
-		_, ok := s.many[filter]
-		return ok
-	}
-	return s.index(filter) >= 0
+	_, ok := s.find(filter)
+	return ok
 }
 
-func (s *subscriptions) index(filter string) int {
-	for i := range s.few {
-		if s.few[i].Filter == filter {
-			return i
+// put adds a row, or replaces that of the same filter.
+func (s *subscriptions) put(row store.Subscription) {
+	if i, ok := s.find(row.Filter); ok {
+		s.rows[i] = row
+		return
+	}
+	if s.rows == nil {
+		s.rows = make([]store.Subscription, 0, 1)
+	}
+	s.rows = append(s.rows, row)
+	switch {
+	case s.index != nil:
+		s.index[row.Filter] = int32(len(s.rows) - 1)
+	case len(s.rows) > fewRows:
+		s.index = make(map[string]int32, 2*len(s.rows))
+		for i := range s.rows {
+			s.index[s.rows[i].Filter] = int32(i)
 		}
 	}
-	return -1
 }
 
-// put adds a subscription, or replaces the one to the same filter.
-func (s *subscriptions) put(sub *store.Subscription) {
-	if s.many != nil {
-		s.many[sub.Filter] = *sub
-		return
+// remove removes the row of filter and reports whether there was one. The last row takes its place.
+func (s *subscriptions) remove(filter string) bool {
+	i, ok := s.find(filter)
+	if !ok {
+		return false
 	}
-	if i := s.index(sub.Filter); i >= 0 {
-		s.few[i] = *sub
-		return
+	last := len(s.rows) - 1
+	if s.index != nil {
+		s.index[s.rows[last].Filter] = int32(i)
+		delete(s.index, filter)
 	}
-	if len(s.few) < fewSubscriptions {
-		grown := make([]store.Subscription, len(s.few)+1)
-		grown[copy(grown, s.few)] = *sub
-		s.few = grown
-		return
+	s.rows[i] = s.rows[last]
+	s.rows[last] = store.Subscription{}
+	s.rows = s.rows[:last]
+	if last <= fewRows/2 && s.index != nil {
+		s.rows, s.index = slices.Clone(s.rows), nil
 	}
-	s.many = make(map[string]store.Subscription, 2*fewSubscriptions)
-	for i := range s.few {
-		s.many[s.few[i].Filter] = s.few[i]
-	}
-	s.many[sub.Filter], s.few = *sub, nil
-}
-
-func (s *subscriptions) remove(filter string) {
-	if s.many != nil {
-		delete(s.many, filter)
-		return
-	}
-	if i := s.index(filter); i >= 0 {
-		rest := make([]store.Subscription, 0, len(s.few)-1)
-		s.few = append(append(rest, s.few[:i]...), s.few[i+1:]...)
-	}
-}
-
-// adopt takes over subscriptions to different filters; there must be none yet.
-func (s *subscriptions) adopt(list []store.Subscription) {
-	if len(list) <= fewSubscriptions {
-		s.few = list
-		return
-	}
-	for i := range list {
-		s.put(&list[i])
-	}
-}
-
-// all returns a copy of every subscription, in no order.
-func (s *subscriptions) all() []store.Subscription {
-	list := make([]store.Subscription, 0, s.len())
-	list = append(list, s.few...)
-	for _, sub := range s.many {
-		list = append(list, sub)
-	}
-	return list
+	return true
 }
