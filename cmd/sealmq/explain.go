@@ -57,7 +57,8 @@ type explanationLine struct {
 	explain.Answer
 }
 
-// dryRun asks the file of --config; without one, or with --data, it asks the running broker.
+// dryRun asks the file of --config; without one, or with --data, it asks the running broker. When none runs and none was
+// named, it asks the configuration that serve would use.
 func (c *explainCommand) dryRun(ctx context.Context, a *app) error {
 	words := control.Question{
 		User: c.User, Method: c.Method, Issuer: c.Issuer, ClientID: c.Client, Do: c.Do, Topic: c.Topic, Listener: c.Listener, From: c.From,
@@ -74,6 +75,11 @@ func (c *explainCommand) dryRun(ctx context.Context, a *app) error {
 			answer, err = cl.Ask(ctx, words)
 			return err
 		})
+		var stopped *failure
+		if errors.As(err, &stopped) && stopped.code == exitConnect && c.Data == "" {
+			writef(a.stderr, "no broker runs here: the answer is that of its configuration\n")
+			answer, err = c.byFile(q)
+		}
 		var refused *control.Error
 		if errors.As(err, &refused) && refused.Code == control.Invalid {
 			err = cannotAsk(refused)

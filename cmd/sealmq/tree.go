@@ -27,6 +27,7 @@ type tree struct {
 	Doctor  doctorCommand     `cmd:"" help:"Find what is unsafe or fragile, and say what to change."`
 	Admin   adminCommand      `cmd:"" help:"Look into a running broker and change what it holds."`
 	ACL     aclCommand        `cmd:"" name:"acl" help:"Test and check access rules."`
+	Policy  policyCommand     `cmd:"" help:"Show and test what payloads must be, and who complies."`
 	Explain explainCommand    `cmd:"" help:"Say why something is allowed or denied."`
 	Audit   auditCommand      `cmd:"" help:"Read and check the record of logins, refusals and administration."`
 	Backup  backupCommand     `cmd:"" help:"Copy the state of a running broker."`

@@ -45,6 +45,9 @@ func (c *cache) shardOf(who *identity.Principal, clientID string) *shard {
 
 // entries returns the rules that are about a client, in their order.
 func (p *Policy) entries(who *identity.Principal, clientID string) []entry {
+	if p.common != nil {
+		return p.common
+	}
 	s := p.cache.shardOf(who, clientID)
 	key := cacheKey{who.Name, clientID}
 	s.mu.RLock()

@@ -89,7 +89,7 @@ func Lint(rules []Rule, levels int) []Finding {
 	found := Unreachable(rules, levels)
 	for i := range rules {
 		r := &rules[i]
-		if r.Deny {
+		if r.Deny || r.Do == OnSubscribe { // a subscription alone gives nothing: each delivery is decided by itself
 			continue
 		}
 		broad := r.Topic == "#" || r.Topic == "+/#"

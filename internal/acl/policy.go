@@ -101,7 +101,8 @@ type Rule struct {
 	Do    Actions
 	Topic string // a Topic Filter with fields, see Check
 	Place identity.Rule
-	// Whole makes the rule match nobody whose name or Client Identifier has a wildcard in it, as patterns of Mosquitto do.
+	// Whole marks a pattern of Mosquitto: it matches nobody whose name or Client Identifier has a wildcard in it, nobody
+	// without a value for one of its fields, and if it denies, it does so for the value as it is.
 	Whole bool
 }
 
@@ -137,8 +138,22 @@ type Policy struct {
 	rules     []Rule
 	templates []template
 	groups    map[string]map[Selector]struct{}
+	common    []entry // for every client, when no rule depends on who the client is; nil otherwise
 	cache     cache
+	mosquitto bool // the rules are those of a Mosquitto access file
 }
+
+// NewMosquitto makes a Policy of what ParseMosquitto read.
+func NewMosquitto(rules []Rule) (*Policy, error) {
+	p, err := New(rules, nil)
+	if err == nil {
+		p.mosquitto = true
+	}
+	return p, err
+}
+
+// Mosquitto reports whether the rules are lines of a Mosquitto access file.
+func (p *Policy) Mosquitto() bool { return p.mosquitto }
 
 // New makes a Policy. It fails for a rule that cannot be used, for a group that is not there, and for a group within a
 // group.
@@ -171,7 +186,20 @@ func New(rules []Rule, groups map[string][]Selector) (*Policy, error) {
 		}
 		p.templates = append(p.templates, t)
 	}
+	if p.impersonal() {
+		p.common = p.compile(&nobody, "")
+	}
 	return p, nil
+}
+
+// impersonal reports whether every client is under the same rules.
+func (p *Policy) impersonal() bool {
+	for i := range p.rules {
+		if r := &p.rules[i]; r.Who.Kind != Anyone || r.Whole || p.templates[i].variable() {
+			return false
+		}
+	}
+	return true
 }
 
 // Rules returns the rules in their order; they must not be changed.
@@ -204,8 +232,10 @@ func (p *Policy) compile(who *identity.Principal, clientID string) []entry {
 		}
 		f, bad := p.templates[i].fill(who, clientID)
 		switch {
-		case bad != "" && !r.Deny:
+		case bad != "" && !r.Deny, bad != "" && r.Whole && valueOf(bad, who, clientID) == "":
 			continue
+		case bad != "" && r.Whole:
+			f = p.templates[i].literal(who, clientID)
 		case bad != "":
 			f = p.templates[i].widen()
 		}

@@ -111,6 +111,11 @@ func (t *template) fill(p *identity.Principal, clientID string) (f topic.Filter,
 	return topic.Filter(text), bad
 }
 
+// literal is fill without a look at the values, for rules that deny.
+func (t *template) literal(p *identity.Principal, clientID string) topic.Filter {
+	return topic.Filter(t.join(func(field string) string { return valueOf(field, p, clientID) }))
+}
+
 // widen is the filter of a rule whose fields have no usable value: every level with a field becomes +. A rule that denies
 // something to a client must not lose its force because of what the client calls itself.
 func (t *template) widen() topic.Filter {

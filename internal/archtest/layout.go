@@ -118,10 +118,11 @@ var layout = []Package{
 	{Dir: "internal/ca", Layer: Adapter, May: []string{"internal/privfile"}},
 	{Dir: "internal/setup", Layer: Adapter, May: []string{"internal/authn", "internal/ca", "internal/config", "internal/privfile", "internal/transport", "psktls"}},
 	{Dir: "internal/mosquittoconf", Layer: Adapter},
+	{Dir: "internal/translation", Layer: Adapter, May: []string{"internal/mosquittoconf"}, Tests: []string{"internal/authn", "internal/config", "internal/identity"}},
 	{Dir: "internal/doctor/gather", Layer: Adapter, May: []string{"internal/acl", "internal/audit", "internal/authn", "internal/config", "internal/doctor", "internal/mosquittoconf", "topic"}},
 	{Dir: "internal/ops", Layer: Adapter, May: []string{"internal/observe", "internal/privfile"}},
 	{Dir: "internal/audit", Layer: Adapter, May: []string{"internal/privfile"}},
-	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/explain", "internal/identity", "topic"}},
+	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/explain", "internal/identity", "internal/payload", "topic"}},
 
 	{
 		Dir: "internal/node", Layer: Wiring,
@@ -139,7 +140,7 @@ var layout = []Package{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
 			brokerDir, "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/doctor", "internal/doctor/gather", "internal/explain",
-			"internal/gateway", "internal/identity", "internal/node", "internal/observe", "internal/protecting", "internal/setup", "internal/store",
+			"internal/gateway", "internal/identity", "internal/mosquittoconf", "internal/node", "internal/observe", "internal/payload", "internal/privfile", "internal/protecting", "internal/setup", "internal/store", "internal/translation",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},
 	},

@@ -91,7 +91,7 @@ func (r *registry) page(prefix, after string, limit int) (list []*clientSession,
 func (s *clientSession) info() SessionInfo {
 	i := SessionInfo{
 		ClientID: s.clientID, Principal: *s.principal, Version: s.version, Created: time.Unix(0, s.created),
-		Expiry: s.expiry, Durable: s.state.Durable(), Subscriptions: len(s.subs),
+		Expiry: s.expiry, Durable: s.state.Durable(), Subscriptions: s.subs.len(),
 		QueuedMessages: s.state.Len(), QueuedBytes: s.state.Bytes(), Inflight: s.state.Inflight(),
 	}
 	if s.expiresAt != 0 {

@@ -120,8 +120,7 @@ func (s *clientSession) setExpiry(expiry uint32, batch *store.Batch) {
 	s.state.MakeDurable(batch, s.b.nextBody)
 	s.durable.Store(true)
 	s.b.owners.add(*s.principal, 1)
-	for f := range s.subs {
-		sub := s.subs[f]
+	for _, sub := range s.subs.rows {
 		batch.Add(store.Op{Kind: store.PutSubscription, Session: s.id, Subscription: &sub})
 	}
 }
@@ -176,13 +175,13 @@ func (b *Broker) endSession(w *work, s *clientSession, batch *store.Batch) {
 	s.ended = true
 	s.unschedule(timerExpiry, timerWill, timerHeld)
 	subs, wl, durable := s.subs, s.will, s.state.Durable()
-	s.subs, s.will = nil, nil
+	s.subs, s.will = subscriptions{}, nil
 	s.releaseHeldAll(w)
 	b.queuedBytes.Add(-s.counted)
 	s.counted = 0
 	s.mu.Unlock()
-	for f := range subs {
-		b.unsubscribe(s, f)
+	for i := range subs.rows {
+		b.unsubscribe(s, subs.rows[i].Filter)
 	}
 	s.subscribing.Unlock()
 	if wl != nil { // the session ends before the delay [MQTT-3.1.3-9], or by a Clean Start that took it over

@@ -65,6 +65,9 @@ type Broker struct {
 	listeners map[Listener]struct{}
 	closing   bool
 
+	starts   chan *conn // to a goroutine that waits for a new connection
+	starters atomic.Int32
+
 	wg sync.WaitGroup // background goroutines and connections
 }
 
@@ -88,6 +91,7 @@ func New(o Options) *Broker {
 	b.groups.init()
 	b.flusher.init()
 	b.timers.wake = make(chan struct{}, 1)
+	b.starts = make(chan *conn)
 	b.owners.count = make(map[identity.Principal]int)
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
 	return b

@@ -31,24 +31,24 @@ type clientSession struct {
 	// subscribing is held, before mu, while subs and the router are changed alike.
 	subscribing sync.Mutex
 
-	mu        sync.Mutex
-	principal *identity.Principal
-	version   mqtt.Version
-	state     *session.Session
-	conn      *conn
-	epoch     uint64 // counts bindings; what was started under an older one is void
-	subs      map[string]store.Subscription
-	will      *will
-	expiry    uint32 // Session Expiry Interval, seconds
-	expiresAt int64  // Unix nanoseconds; 0 while online or when it never ends
-	// rights is the Authorizer's generation under which everything in the queue was allowed, or uncheckedRights.
-	rights     uint64
-	held       []heldAck
-	counted    int64 // bytes of state.Bytes that are in Broker.queuedBytes
+	mu         sync.Mutex
+	principal  *identity.Principal
+	state      *session.Session
+	conn       *conn
+	epoch      uint64 // counts bindings; what was started under an older one is void
+	subs       subscriptions
+	will       *will
+	version    mqtt.Version
 	ended      bool
-	timers     [sessionTimers]*timer // by kind; nil until there was something to wait for
-	fullLogged bool                  // the full queue was logged once
-	shrunk     chan struct{}         // closed when the queue has become short; nil when nobody waits
+	fullLogged bool   // the full queue was logged once
+	expiry     uint32 // Session Expiry Interval, seconds
+	expiresAt  int64  // Unix nanoseconds; 0 while online or when it never ends
+	// rights is the Authorizer's generation under which everything in the queue was allowed, or uncheckedRights.
+	rights  uint64
+	held    []heldAck
+	counted int64                 // bytes of state.Bytes that are in Broker.queuedBytes
+	timers  [sessionTimers]*timer // by kind; nil until there was something to wait for
+	shrunk  chan struct{}         // closed when the queue has become short; nil when nobody waits
 }
 
 // heldAck is a publisher's acknowledgement that waits until this session, which is online and above its limit, has

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
@@ -24,26 +25,23 @@ type conn struct {
 	b        *Broker
 	wire     Wire
 	evidence identity.Evidence
-	proved   atomic.Bool // evidence is complete and does not change any more
 	listener string
 	address  addressKey
 	maxInput int // bytes of one packet from the client: what CONNACK says, so a reload does not change it
 
 	// From CONNECT.
-	version     mqtt.Version
 	clientID    string
 	assigned    bool // the server chose clientID
 	principal   *identity.Principal
 	who         atomic.Pointer[identity.Principal] // the same, for Recheck
 	rechecked   uint64                             // generation of Recheck when the login began
 	session     *clientSession
-	method      string // Authentication Method
+	enhanced    *enhanced // nil without Authentication Method
 	keepAlive   time.Duration
-	maxPacket   uint32                        // the client's Maximum Packet Size [MQTT-3.1.2-24]
-	problemInfo bool                          // Reason Strings and User Properties are welcome [MQTT-3.1.2-29]
-	quota       int                           // the client's Receive Maximum
-	next        func([]byte) identity.Verdict // enhanced authentication under way
-	connect     *mqtt.Connect                 // kept while enhanced authentication is under way
+	quota       int    // the client's Receive Maximum
+	maxPacket   uint32 // the client's Maximum Packet Size [MQTT-3.1.2-24]
+	version     mqtt.Version
+	problemInfo bool // Reason Strings and User Properties are welcome [MQTT-3.1.2-29]
 
 	out  outBuffer
 	acks ackFIFO
@@ -61,8 +59,7 @@ type conn struct {
 	rate    rateLimiter // of PUBLISH
 	discard int         // bytes read after the end
 
-	wantsRoom atomic.Bool // the session waits until out has drained
-	outLimit  int         // bytes in out above which QoS 0 messages are dropped
+	outLimit int // bytes in out above which QoS 0 messages are dropped
 
 	lastRead     atomic.Int64 // Unix nanoseconds
 	partialSince atomic.Int64 // Unix nanoseconds; 0: no packet is incomplete
@@ -70,6 +67,8 @@ type conn struct {
 	loginEnds    atomic.Int64 // Unix nanoseconds; 0: the login does not expire
 	timer        timer        // for that check
 	phase        atomic.Int32
+	proved       atomic.Bool // evidence is complete and does not change any more
+	wantsRoom    atomic.Bool // the session waits until out has drained
 
 	abortOnce  sync.Once
 	abortCause error
@@ -106,7 +105,7 @@ func (b *Broker) accept(nc net.Conn, listener string) {
 		reached, most = "limits.clients", set.MaxClients
 	case own.MaxClients > 0 && b.perListen[listener] >= own.MaxClients:
 		reached, most = "listeners[].max_clients", own.MaxClients
-	case set.MaxPerAddress > 0 && !c.address.loopback() && b.byAddress[c.address] >= set.MaxPerAddress:
+	case set.MaxPerAddress > 0 && !c.address.loopback && b.byAddress[c.address] >= set.MaxPerAddress:
 		reached, most = "limits.connections_per_address", set.MaxPerAddress
 	default:
 		b.conns[c] = struct{}{}
@@ -127,11 +126,43 @@ func (b *Broker) accept(nc net.Conn, listener string) {
 	now := b.now()
 	c.lastRead.Store(now)
 	c.scheduleCheck(now + int64(set.ConnectTimeout))
-	go c.run()
+	b.start(c)
 }
 
-// run serves the connection until its CONNECT is accepted, and then hands it to a goroutine with a fresh, small stack:
-// logging in needs deep calls, waiting does not, and most connections wait most of the time.
+// idleStarters is how many goroutines wait for a new connection.
+const idleStarters = 16
+
+// start runs a new connection: in a goroutine that has begun others before, whose stack has the size that handshakes and
+// CONNECT need, or else in a new one.
+func (b *Broker) start(c *conn) {
+	select {
+	case b.starts <- c:
+	default:
+		go b.starter(c)
+	}
+}
+
+// starter runs c until it ends or goes on in a goroutine of its own, and then waits for the next connection.
+func (b *Broker) starter(c *conn) {
+	for {
+		c.run()
+		if b.starters.Add(1) > idleStarters {
+			b.starters.Add(-1)
+			return
+		}
+		select {
+		case c = <-b.starts:
+			b.starters.Add(-1)
+		case <-b.ctx.Done():
+			return
+		}
+	}
+}
+
+// run reads until the connection ends, then cleans up. Its recover confines a panic to this connection.
+//
+// A client that has logged in, subscribed or pinged waits next, most often for long. It then gets a goroutine with a
+// fresh, small stack: handshakes and packets need deep calls, waiting does not, and a stack that has grown stays so.
 func (c *conn) run() {
 	handed := false
 	defer func() {
@@ -141,33 +172,22 @@ func (c *conn) run() {
 		}
 	}()
 	defer c.recoverPanic()
-	if err := c.prove(); err != nil {
-		c.abort(err)
-		return
+	if !c.proved.Load() {
+		if err := c.prove(); err != nil {
+			c.abort(err)
+			return
+		}
 	}
-	if err := c.wire.ReadEach(c.receiveConnect); err != nil {
-		c.abort(err)
-		return
-	}
-	handed = true
-	go c.serve()
-}
-
-// receiveConnect is receive until the client is connected.
-func (c *conn) receiveConnect(data []byte) (more bool) {
-	return c.receive(data) && (c.phase.Load() != connected || c.over())
-}
-
-// serve reads until the connection ends, then cleans up. Its recover confines a panic to this connection.
-func (c *conn) serve() {
-	defer c.b.wg.Done()
-	defer c.cleanup()
-	defer c.recoverPanic()
 	err := c.wire.ReadEach(c.receive)
-	if err == nil {
-		err = io.EOF
+	switch {
+	case err != nil:
+		c.abort(err)
+	case c.over():
+		c.abort(io.EOF)
+	default:
+		handed = true
+		go c.run()
 	}
-	c.abort(err)
 }
 
 // prove finishes the transport's handshake and takes its evidence.
@@ -215,7 +235,8 @@ func (b *Broker) recoverPanic(where string) {
 // before the client has read why.
 const lingerBytes = 256 << 10
 
-// receive handles a batch of bytes: all complete packets in it, then one flush of every connection they touched.
+// receive handles a batch of bytes: all complete packets in it, then one flush of every connection they touched. It wants
+// no more in this goroutine after packets that are not part of the flow of messages, and after the end.
 func (c *conn) receive(data []byte) (more bool) {
 	if c.over() {
 		c.discard += len(data)
@@ -244,7 +265,10 @@ func (c *conn) receive(data []byte) (more bool) {
 		return true
 	}
 	c.keepRest(w, data[n:], n > 0)
-	return true
+	if w.bye {
+		return c.out.pending() > 0 // the client wants to read no more than that
+	}
+	return n == 0 || w.flow || c.over()
 }
 
 // packets handles the complete packets at the front of data and returns their length.
@@ -329,8 +353,10 @@ func (c *conn) handle(w *work, h mqtt.Header, body, whole []byte) error {
 	}
 	switch h.Type {
 	case mqtt.TypePublish:
+		w.flow = true
 		return c.handlePublish(w, h, body, len(whole))
 	case mqtt.TypePuback, mqtt.TypePubrec, mqtt.TypePubrel, mqtt.TypePubcomp:
+		w.flow = true
 		return c.handleAck(w, h, body)
 	case mqtt.TypeSubscribe:
 		return c.handleSubscribe(w, h, body)
@@ -377,22 +403,24 @@ func (c *conn) remote() string {
 }
 
 // addressKey is what connections are counted by: an IPv4 address, or an IPv6 /64.
-type addressKey struct{ prefix netip.Prefix }
-
-// loopback reports whether the address is this machine's own, where everything may come from one address.
-func (k addressKey) loopback() bool { return k.prefix.Addr().IsLoopback() }
+type addressKey struct {
+	network  uint64
+	version  uint8 // 4 or 6; 0 for Unix sockets: all count as one
+	loopback bool  // this machine's own, where everything may come from one address
+}
 
 func keyOf(a net.Addr) addressKey {
 	ip := addrPort(a).Addr().Unmap()
-	bits := ip.BitLen()
-	if ip.Is6() {
-		bits = 64
+	switch {
+	case ip.Is4():
+		b := ip.As4()
+		return addressKey{uint64(binary.BigEndian.Uint32(b[:])), 4, ip.IsLoopback()}
+	case ip.Is6():
+		b := ip.As16()
+		return addressKey{binary.BigEndian.Uint64(b[:8]), 6, ip.IsLoopback()}
+	default:
+		return addressKey{}
 	}
-	p, err := ip.Prefix(bits)
-	if err != nil {
-		return addressKey{} // Unix sockets: all count as one
-	}
-	return addressKey{p}
 }
 
 func addrPort(a net.Addr) netip.AddrPort {

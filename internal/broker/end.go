@@ -87,11 +87,16 @@ func (c *conn) sendLast(p mqtt.Packet) {
 func (c *conn) close() {
 	close(c.ended)
 	c.flush()
+	c.linger()
+	c.leave()
+}
+
+// linger lets the client read what was sent last before the socket is closed.
+func (c *conn) linger() {
 	_ = c.wire.SetReadDeadline(time.Now().Add(lingerTime))
 	if half, ok := c.wire.(interface{ CloseWrite() error }); ok && c.out.pending() == 0 {
 		_ = half.CloseWrite()
 	}
-	c.leave()
 }
 
 // abort ends the connection because the socket failed, or without a word. It only closes the socket: the reader wakes
@@ -125,7 +130,7 @@ func (c *conn) cleanup() {
 	b.perListen[c.listener]--
 	b.mu.Unlock()
 	b.timers.stop(&c.timer, true)
-	c.partial, c.aliasIn, c.connect = nil, nil, nil
+	c.partial, c.aliasIn, c.enhanced = nil, nil, nil
 	c.logEnd()
 }
 

@@ -8,6 +8,20 @@ import (
 	"github.com/sealmq/sealmq/mqtt"
 )
 
+// enhanced is the state of enhanced authentication, MQTT 5 §4.12.
+type enhanced struct {
+	method  string                        // Authentication Method
+	next    func([]byte) identity.Verdict // while an exchange is under way
+	connect *mqtt.Connect                 // while the first one is
+}
+
+// authenticated ends the exchange that CONNECT began, if it did.
+func (c *conn) authenticated() {
+	if c.enhanced != nil {
+		c.enhanced.next, c.enhanced.connect = nil, nil
+	}
+}
+
 // handleAuthBeforeConnack goes on with the exchange that a CONNECT with an Authentication Method has started. Nothing
 // but AUTH and DISCONNECT is allowed meanwhile [MQTT-3.1.2-30].
 func (c *conn) handleAuthBeforeConnack(w *work, h mqtt.Header, body []byte) error {
@@ -24,7 +38,7 @@ func (c *conn) handleAuthBeforeConnack(w *work, h mqtt.Header, body []byte) erro
 	if p.ReasonCode != mqtt.ContinueAuthentication {
 		return refuse(errProtocol, "MQTT-4.12.0-3", "reason code of auth is not continue")
 	}
-	return c.continueLogin(w, c.connect, c.next(p.Properties.AuthData))
+	return c.continueLogin(w, c.enhanced.connect, c.enhanced.next(p.Properties.AuthData))
 }
 
 // handleAuth is re-authentication of a connected client [MQTT-4.12.1-1]. It renews the rights of the same principal and
@@ -35,19 +49,20 @@ func (c *conn) handleAuth(w *work, h mqtt.Header, body []byte) error {
 		return err
 	}
 	var v identity.Verdict
+	e := c.enhanced
 	switch {
-	case p.ReasonCode == mqtt.ReAuthenticate && c.next == nil:
+	case p.ReasonCode == mqtt.ReAuthenticate && e.next == nil:
 		ctx, cancel := context.WithTimeout(c.b.ctx, c.b.settings().ConnectTimeout)
 		defer cancel()
 		v = c.b.authn.Authenticate(ctx, &c.evidence, &identity.Credentials{
-			ClientID: c.clientID, Level: byte(c.version), Method: c.method, Data: p.Properties.AuthData,
+			ClientID: c.clientID, Level: byte(c.version), Method: e.method, Data: p.Properties.AuthData,
 		})
-	case p.ReasonCode == mqtt.ContinueAuthentication && c.next != nil:
-		v = c.next(p.Properties.AuthData)
+	case p.ReasonCode == mqtt.ContinueAuthentication && e.next != nil:
+		v = e.next(p.Properties.AuthData)
 	default:
 		return refuse(errProtocol, "MQTT-4.12.1-1", "auth out of turn")
 	}
-	c.next = nil
+	e.next = nil
 	switch v.Outcome {
 	case identity.Accepted:
 		if v.Principal != *c.principal {
@@ -58,7 +73,7 @@ func (c *conn) handleAuth(w *work, h mqtt.Header, body []byte) error {
 		c.sendAuth(w, mqtt.Success, v.Data)
 		return nil
 	case identity.Continued:
-		c.next = v.Next
+		e.next = v.Next
 		c.sendAuth(w, mqtt.ContinueAuthentication, v.Data)
 		return nil
 	default:
@@ -72,10 +87,10 @@ func (c *conn) parseAuth(h mqtt.Header, body []byte) (*mqtt.Auth, error) {
 	if err := p.Parse(c.version, h.Flags, body); err != nil {
 		return nil, err
 	}
-	if c.method == "" {
+	if c.enhanced == nil {
 		return nil, refuse(errProtocol, "MQTT-4.12.0-6", "auth without authentication method in connect")
 	}
-	if p.Properties.AuthMethod != c.method {
+	if p.Properties.AuthMethod != c.enhanced.method {
 		return nil, refuse(errProtocol, "MQTT-4.12.0-5", "authentication method changed")
 	}
 	p.Properties = p.Properties.Clone() // what the authenticator gets may stay with it until the next packet
@@ -84,7 +99,7 @@ func (c *conn) parseAuth(h mqtt.Header, body []byte) (*mqtt.Auth, error) {
 
 func (c *conn) sendAuth(w *work, code mqtt.ReasonCode, data []byte) {
 	p := mqtt.Auth{ReasonCode: code}
-	p.Properties.SetAuthMethod(c.method)
+	p.Properties.SetAuthMethod(c.enhanced.method)
 	if data != nil {
 		p.Properties.SetAuthData(data)
 	}

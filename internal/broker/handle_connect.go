@@ -42,7 +42,7 @@ func (c *conn) handleConnect(w *work, h mqtt.Header, body []byte) error {
 		if c.version < mqtt.V5 || !p.Properties.Has(mqtt.PropAuthMethod) {
 			return refuse(errNotAuthorized, "", "the authenticator wants an exchange the client did not ask for")
 		}
-		c.connect = p
+		c.enhanced = &enhanced{connect: p, method: p.Properties.AuthMethod} // a clone, not the read buffer
 	}
 	return c.continueLogin(w, p, verdict)
 }
@@ -99,13 +99,13 @@ func credentialsOf(p *mqtt.Connect) *identity.Credentials {
 func (c *conn) continueLogin(w *work, p *mqtt.Connect, v identity.Verdict) error {
 	switch v.Outcome {
 	case identity.Accepted:
-		c.connect, c.next = nil, nil
+		c.authenticated()
 		err := c.admit(w, p, v)
 		c.b.stats.connectResults.admitted(c.listener, err)
 		return err
 	case identity.Continued:
-		c.next = v.Next
-		c.clientID, c.method = c.connect.ClientID, c.connect.Properties.AuthMethod // p aliases the read buffer
+		c.enhanced.next = v.Next
+		c.clientID = c.enhanced.connect.ClientID // p aliases the read buffer
 		c.phase.Store(awaitAuth)
 		c.sendAuth(w, mqtt.ContinueAuthentication, v.Data)
 		return nil
@@ -141,7 +141,9 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 			return err
 		}
 	}
-	c.method = cloneString(p.Properties.AuthMethod)
+	if p.Properties.AuthMethod != "" && c.enhanced == nil { // the method was content with CONNECT
+		c.enhanced = &enhanced{method: cloneString(p.Properties.AuthMethod)}
+	}
 	c.quota = set.SendQuota
 	c.maxPacket = 0
 	if c.version >= mqtt.V5 {
@@ -219,8 +221,8 @@ func (c *conn) connack(p *mqtt.Connect, v identity.Verdict, expiry uint32, assig
 	if p.Properties.RequestResponseInfo == 1 {
 		q.SetResponseInfo("response/" + c.clientID)
 	}
-	if c.method != "" {
-		q.SetAuthMethod(c.method)
+	if c.enhanced != nil {
+		q.SetAuthMethod(c.enhanced.method)
 		if v.Data != nil {
 			q.SetAuthData(v.Data)
 		}

@@ -35,9 +35,15 @@ func (c *conn) handleDisconnect(w *work, h mqtt.Header, body []byte) error {
 	if err := c.b.commitAndWait(batch); err != nil {
 		return err
 	}
+	w.bye = true
 	c.endOnce.Do(func() {
 		c.cause = errClosedByClient
-		c.close()
+		close(c.ended)
+		c.flush()
+		if c.out.pending() > 0 {
+			c.linger()
+		}
+		c.leave()
 	})
 	return nil
 }

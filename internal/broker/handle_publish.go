@@ -2,7 +2,6 @@ package broker
 
 import (
 	"errors"
-
 	"strconv"
 
 	"github.com/sealmq/sealmq/internal/identity"

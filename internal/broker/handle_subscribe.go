@@ -100,21 +100,18 @@ func (c *conn) subscribe(sub *wanted, batch *store.Batch) (code mqtt.ReasonCode,
 		return reasonOf(c.b.denied(c, identity.Subscribe, sub.row.Filter, d)), false
 	}
 	s.mu.Lock()
-	_, replaced := s.subs[sub.row.Filter]
+	replaced := s.subs.has(sub.row.Filter)
 	switch {
 	case s.conn != c: // taken over, or ended
 		s.mu.Unlock()
 		return mqtt.UnspecifiedError, false
-	case !replaced && len(s.subs) >= c.b.settings().SubscriptionsPerSession:
+	case !replaced && s.subs.len() >= c.b.settings().SubscriptionsPerSession:
 		s.mu.Unlock()
 		full := overLimit(errQuota, "limits.subscriptions_per_client", c.b.settings().SubscriptionsPerSession, "as many")
 		c.refuseErr(full, identity.Subscribe, sub.row.Filter)
 		return reasonOf(full), false
 	}
-	if s.subs == nil {
-		s.subs = make(map[string]store.Subscription)
-	}
-	s.subs[sub.row.Filter] = sub.row
+	s.subs.put(sub.row)
 	if s.state.Durable() {
 		batch.Add(store.Op{Kind: store.PutSubscription, Session: s.id, Subscription: &sub.row})
 		batch.Sync = true
@@ -202,11 +199,7 @@ func (c *conn) unsubscribe(f string, batch *store.Batch) (mqtt.ReasonCode, error
 		s.mu.Unlock()
 		return 0, errSessionTaken
 	}
-	_, existed := s.subs[f]
-	existed = existed && s.conn == c
-	if existed {
-		delete(s.subs, f)
-	}
+	existed := s.subs.remove(f)
 	if existed && s.state.Durable() {
 		batch.Add(store.Op{Kind: store.DeleteSubscription, Session: s.id, Key: cloneString(f)})
 		batch.Sync = true

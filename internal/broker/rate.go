@@ -12,33 +12,30 @@ type rateLimiter struct {
 	bytes    bucket
 }
 
-// bucket fills with rate tokens a second up to burst.
+// bucket holds tokens, which grow with time up to a burst.
 type bucket struct {
-	rate, burst, tokens float64
-	last                int64
+	tokens float64
+	last   int64
 }
 
-func (b *bucket) init(rate, burst float64, now int64) {
-	*b = bucket{rate: rate, burst: burst, tokens: burst, last: now}
-}
-
-// take takes n tokens and returns how long to wait until the debt is paid.
-func (b *bucket) take(n float64, now int64) time.Duration {
-	if b.rate <= 0 {
+// take takes n tokens of a bucket that fills with rate tokens a second up to burst, and returns how long to wait until the
+// debt is paid.
+func (b *bucket) take(n, rate, burst float64, now int64) time.Duration {
+	if rate <= 0 {
 		return 0
 	}
-	b.tokens = min(b.burst, b.tokens+float64(now-b.last)*b.rate/1e9)
+	b.tokens = min(burst, b.tokens+float64(now-b.last)*rate/1e9)
 	b.last = now
 	b.tokens -= n
 	if b.tokens >= 0 {
 		return 0
 	}
-	return time.Duration(-b.tokens / b.rate * 1e9)
+	return time.Duration(-b.tokens / rate * 1e9)
 }
 
 func (r *rateLimiter) init(set *Settings, now int64) {
-	r.messages.init(set.PublishRate, float64(max(set.PublishBurst, 1)), now)
-	r.bytes.init(set.PublishBytesRate, set.PublishBytesBurst, now)
+	r.messages = bucket{tokens: float64(max(set.PublishBurst, 1)), last: now}
+	r.bytes = bucket{tokens: set.PublishBytesBurst, last: now}
 }
 
 // maxPause is the longest pause in reading when there is no Keep Alive.
@@ -47,7 +44,9 @@ const maxPause = 5 * time.Second
 // allow counts one PUBLISH of size bytes and pauses the reader when the client is too fast. A pause is always shorter than a quarter
 // of the Keep Alive; a debt that would need more ends the connection.
 func (r *rateLimiter) allow(c *conn, w *work, size int) error {
-	wait := max(r.messages.take(1, w.now), r.bytes.take(float64(size), w.now))
+	set := c.b.settings()
+	wait := max(r.messages.take(1, set.PublishRate, float64(max(set.PublishBurst, 1)), w.now),
+		r.bytes.take(float64(size), set.PublishBytesRate, set.PublishBytesBurst, w.now))
 	if wait == 0 {
 		return nil
 	}

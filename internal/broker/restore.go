@@ -57,11 +57,8 @@ func (b *Broker) restoreSession(row *store.SessionRow, now int64) *clientSession
 	s.durable.Store(true)
 	s.account()
 	b.owners.add(principal, 1)
-	if len(row.Subscriptions) > 0 {
-		s.subs = make(map[string]store.Subscription, len(row.Subscriptions))
-	}
 	for i := range row.Subscriptions {
-		s.subs[row.Subscriptions[i].Filter] = row.Subscriptions[i]
+		s.subs.put(row.Subscriptions[i])
 		b.subscribe(s, &row.Subscriptions[i])
 	}
 	b.sessions.put(s)

@@ -23,9 +23,9 @@ func (b *Broker) recheckSubscriptions(s *clientSession) int {
 	defer s.subscribing.Unlock()
 	s.mu.Lock()
 	owner := s.principal
-	filters := make([]string, 0, len(s.subs))
-	for f := range s.subs {
-		filters = append(filters, f)
+	filters := make([]string, 0, s.subs.len())
+	for i := range s.subs.rows {
+		filters = append(filters, s.subs.rows[i].Filter)
 	}
 	s.mu.Unlock()
 	removed := 0
@@ -52,7 +52,7 @@ func (b *Broker) dropSubscription(s *clientSession, f string) {
 		s.mu.Unlock()
 		return
 	}
-	delete(s.subs, f)
+	s.subs.remove(f)
 	if s.state.Durable() {
 		batch := getBatch()
 		batch.Add(store.Op{Kind: store.DeleteSubscription, Session: s.id, Key: f})

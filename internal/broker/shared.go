@@ -185,7 +185,7 @@ func (g *groups) joined(w *work, s *clientSession) {
 	}
 	s.mu.Lock()
 	var subs []store.Subscription
-	for _, sub := range s.subs {
+	for _, sub := range s.subs.rows {
 		if share, _, err := topic.ParseSubscription(sub.Filter); err == nil && share != "" {
 			subs = append(subs, sub)
 		}

@@ -15,6 +15,8 @@ type work struct {
 	b       *Broker
 	now     int64 // Unix nanoseconds, read once for the batch
 	tally   tally // of the batch so far
+	flow    bool  // the batch has packets of messages: more will come soon
+	bye     bool  // the batch ends with the client's DISCONNECT
 	publish mqtt.Publish
 	puback  mqtt.Puback
 	pubrec  mqtt.Pubrec
@@ -47,7 +49,7 @@ var works = sync.Pool{New: func() any { return new(work) }}
 
 func (b *Broker) getWork() *work {
 	w := works.Get().(*work)
-	w.b, w.now = b, b.now()
+	w.b, w.now, w.flow, w.bye = b, b.now(), false, false
 	return w
 }
 

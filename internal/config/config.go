@@ -120,6 +120,8 @@ type ACL struct {
 	// topic. Publish also decides about Will and Retained Messages, Subscribe also about what is delivered.
 	Publish   Rules
 	Subscribe Rules
+	// Mosquitto is a Mosquitto access file, absolute, that takes the place of all rules; "" for none.
+	Mosquitto string
 	// Groups are the names that Rules can use for several clients.
 	Groups map[string][]acl.Selector
 }

@@ -131,7 +131,7 @@ func TestDefaultIsValid(t *testing.T) {
 
 // TestYAMLReadsBack: what config show prints is a configuration with the same settings.
 func TestYAMLReadsBack(t *testing.T) {
-	for name, text := range map[string]string{"default": "version: 1\n", "sample": sample, "dev": devPreset, "plain": plainPreset} {
+	for name, text := range map[string]string{"default": "version: 1\n", "sample": sample, "dev": devPreset, "plain": plainPreset, "mosquitto": "version: 1\nacl: {mosquitto: acl.txt}\n"} {
 		for _, origin := range []bool{false, true} {
 			first := parse(t, text)
 			second := parse(t, first.YAML(origin))

@@ -10,6 +10,7 @@ func (c *Config) Files() []string {
 		l := &c.Listeners[i]
 		list = append(list, l.TLS.Cert, l.TLS.Key, l.ClientCert.CA, l.ClientCert.CRL, l.PSK.File)
 	}
+	list = append(list, c.ACL.Mosquitto)
 	a := &c.Auth
 	list = append(list, a.Password.File, a.SCRAM.File, a.JWT.Keys, a.JWT.KeysCA, a.Credential.Keyring, a.Credential.Passphrase,
 		c.Keys.Dir, c.Keys.Passphrase)

@@ -35,6 +35,9 @@ var aclKeys = []field[Config]{
 	ruleList(aclPath, func(c *Config) *[]acl.Rule { return &c.ACL.Rules },
 		"Rules {who, allow or deny, topic} in order: the first that matches decides, and what none matches is denied; see acl.md. "+
 			"Without rules there are the lists acl.publish and acl.subscribe, which hold for everybody."),
+	optionalPath("acl.mosquitto", func(c *Config) *string { return &c.ACL.Mosquitto },
+		"A Mosquitto access file (acl_file) in place of rules, read with Mosquitto's own table of who may what and never wider; see "+
+			"acl.md. It is read again at a reload. Only its owner may be able to write it."),
 	filters("acl.publish.allow", func(c *Config) *[]Rule { return &c.ACL.Publish.Allow }, []string{"#"},
 		"Topics that may be published to, also by a Will and with RETAIN. Once acl is given, the default is []."),
 	filters("acl.publish.deny", func(c *Config) *[]Rule { return &c.ACL.Publish.Deny }, nil,

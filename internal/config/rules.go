@@ -249,20 +249,31 @@ func (d *decoder) ruleProblem(i int, message, hint string) {
 
 // otherForm lists the keys of the form of acl that is not used.
 func (c *Config) otherForm() []pointless {
-	if c.ACL.Rules == nil {
-		return []pointless{{path: aclPath}}
-	}
 	var out []pointless
+	if c.ACL.Rules == nil {
+		out = append(out, pointless{path: aclPath})
+		if c.ACL.Mosquitto == "" {
+			return out
+		}
+	}
 	for _, f := range topKeys {
-		if strings.HasPrefix(f.Path, aclPath+".") {
+		if strings.HasPrefix(f.Path, aclPath+".") && (c.ACL.Rules != nil || f.Path != "acl.mosquitto") {
 			out = append(out, pointless{path: f.Path})
 		}
 	}
 	return out
 }
 
-// Policy compiles the rules of either form. It fails only for a Config that was not validated.
+// Policy compiles the rules. It fails for a Mosquitto access file that cannot be used, with the line, and otherwise only for
+// a Config that was not validated.
 func (c *Config) Policy() (*acl.Policy, error) {
+	if c.ACL.Mosquitto != "" {
+		rules, err := mosquittoRules(c.ACL.Mosquitto)
+		if err != nil {
+			return nil, err
+		}
+		return acl.NewMosquitto(rules)
+	}
 	if c.ACL.Rules != nil {
 		return acl.New(c.ACL.Rules, c.ACL.Groups)
 	}
@@ -283,6 +294,9 @@ func (c *Config) Policy() (*acl.Policy, error) {
 // notes says what nobody can do.
 func (a *ACL) notes() []string {
 	var notes []string
+	if a.Mosquitto != "" {
+		return nil
+	}
 	if a.Rules != nil {
 		can := acl.Actions(0)
 		for _, r := range a.Rules {

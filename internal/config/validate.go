@@ -42,6 +42,7 @@ func (c *Config) check(d *decoder) {
 	c.checkListeners(d)
 	c.checkOps(d)
 	c.checkRules(d)
+	c.checkMosquitto(d)
 	c.checkProtection(d)
 	c.ACL.Publish.check(d, "acl.publish", c.Limits.TopicLevels)
 	c.ACL.Subscribe.check(d, "acl.subscribe", c.Limits.TopicLevels)

@@ -103,6 +103,10 @@ func Explain(p *acl.Policy, q *Query) Explanation {
 	if n := t.Nearest; n != nil {
 		e.Nearest, e.WhyNot = n.Rule.Place.String(), n.Why
 	}
+	if p.Mosquitto() {
+		e.ToAllow = q.toAllowMosquitto(&t, on)
+		return e
+	}
 	e.ToAllow = q.toAllow(&t, on)
 	return e
 }
@@ -159,6 +163,24 @@ func (q *Query) toAllow(t *acl.Trace, on string) string {
 		return "add the client to the group " + t.Nearest.Rule.Who.Name + ", or add the rule: " + q.rule(on)
 	}
 	return "add the rule: " + q.rule(on)
+}
+
+// toAllowMosquitto proposes a line for a Mosquitto access file.
+func (q *Query) toAllowMosquitto(t *acl.Trace, on string) string {
+	word := "write"
+	if q.Action == identity.Receive || q.Action == identity.Subscribe {
+		word = "read"
+	}
+	line := "topic " + word + " " + on
+	switch {
+	case t.Rule == acl.Reserved:
+		return "nothing: topics that begin with $ are written by the server only"
+	case t.Rule.Line > 0:
+		return "remove " + t.Rule.String()
+	case q.Principal.IsAnonymous():
+		return "add above the first user line: " + line
+	}
+	return "add below the line user " + q.Principal.Name + ": " + line
 }
 
 // rule is the narrowest rule that would allow what was asked.

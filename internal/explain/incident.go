@@ -82,6 +82,10 @@ func (i *Incident) clientSees() string {
 	switch {
 	case i.Code == 0:
 		return "the end of the connection"
+	case i.Layer == "payload" && strings.HasPrefix(i.Doing, "leave a will"):
+		return "MQTT 5: CONNACK " + number(i.Code) + ". MQTT 3: CONNACK 5"
+	case i.Layer == "payload":
+		return "MQTT 5: reason " + number(i.Code) + " (QoS 0: nothing). MQTT 3: a normal acknowledgement, so check the log; the end of the connection after ten in a row"
 	case i.Doing != "":
 		return "MQTT 5: reason " + number(i.Code) + " (QoS 0: nothing). MQTT 3: the end of the connection"
 	case i.Version == 0:

@@ -18,9 +18,13 @@ import (
 	"github.com/sealmq/sealmq/internal/identity"
 )
 
-// keepAlive says how often an idle TCP connection is probed, so that the sockets of clients that vanished are freed
-// even when they asked for no MQTT Keep Alive.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 20 * time.Second, Count: 3}
+// An idle TCP connection is probed, so that the sockets of clients that vanished are freed even when they asked for no
+// MQTT Keep Alive.
+const (
+	probeIdle     = time.Minute
+	probeInterval = 20 * time.Second
+	probeCount    = 3
+)
 
 // Options says what a listener speaks. Certificate and PSK exclude each other; without both it is plain.
 type Options struct {
@@ -66,7 +70,7 @@ func Listen(ctx context.Context, o Options) (*Listener, error) {
 		l.inner, err = listenUnix(ctx, o.Unix)
 		return l, err
 	}
-	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
+	lc := listenConfig()
 	if l.inner, err = lc.Listen(ctx, "tcp", o.Address.String()); err != nil {
 		return nil, Busy(o.Address, err)
 	}
@@ -124,9 +128,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 	transport := "tcp"
 	s, ok := c.(stream)
-	if t, tcp := c.(*net.TCPConn); tcp {
-		_ = t.SetNoDelay(true)
-	} else {
+	if _, tcp := c.(*net.TCPConn); !tcp { // net has set TCP_NODELAY otherwise
 		transport = "unix"
 	}
 	if !ok {

@@ -3,9 +3,35 @@ package transport
 import (
 	"errors"
 	"io"
+	"net"
 	"sync"
 	"syscall"
+	"time"
 )
+
+// listenConfig has the probes set once, for the listening socket: the kernel gives its connections the same. To set them
+// for each takes four system calls.
+func listenConfig() net.ListenConfig {
+	return net.ListenConfig{KeepAlive: -1, Control: func(network, _ string, c syscall.RawConn) error {
+		var err error
+		ctlErr := c.Control(func(fd uintptr) { err = setProbes(int(fd)) })
+		return errors.Join(ctlErr, err)
+	}}
+}
+
+func setProbes(fd int) error {
+	for _, o := range [...]struct{ level, name, value int }{
+		{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, int(probeIdle / time.Second)},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, int(probeInterval / time.Second)},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, probeCount},
+	} {
+		if err := syscall.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // readSize is the size of the buffer borrowed for one read, in bytes.
 const readSize = 64 << 10

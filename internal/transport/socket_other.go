@@ -2,7 +2,17 @@
 
 package transport
 
-import "sync"
+import (
+	"net"
+	"sync"
+)
+
+// listenConfig has the probes set for each connection.
+func listenConfig() net.ListenConfig {
+	return net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: probeIdle, Interval: probeInterval, Count: probeCount,
+	}}
+}
 
 // readSize is the size of a read buffer, in bytes.
 const readSize = 64 << 10

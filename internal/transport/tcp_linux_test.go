@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -81,5 +82,39 @@ func TestCloseWhileReading(t *testing.T) {
 		}
 	case <-time.After(30 * time.Second):
 		t.Fatal("the handler does not come back from Close")
+	}
+}
+
+// TestProbes: connections inherit the probes from the listening socket.
+func TestProbes(t *testing.T) {
+	l, err := ListenLoopback(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	peer, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	nc, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	for name, o := range map[string]struct{ level, option, want int }{
+		"SO_KEEPALIVE":  {syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
+		"TCP_KEEPIDLE":  {syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, 60},
+		"TCP_KEEPINTVL": {syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 20},
+		"TCP_KEEPCNT":   {syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 3},
+		"TCP_NODELAY":   {syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
+	} {
+		got := 0
+		if err := nc.(*plainConn).raw.Control(func(fd uintptr) { got, err = syscall.GetsockoptInt(int(fd), o.level, o.option) }); err != nil {
+			t.Fatal(err)
+		}
+		if err != nil || got != o.want {
+			t.Errorf("%s is %d, want %d (%v)", name, got, o.want, err)
+		}
 	}
 }

@@ -42,6 +42,10 @@ type group struct {
 	claims  []claim           // shared pointers put and deleted, in order
 	ended   []store.SessionID // deleted sessions, whose rows are swept afterwards
 	size    int64             // bytes, as counted in backlog
+
+	held      []heldRows
+	heldIndex map[place]int32 // places in held
+	elided    uint64          // messages whose rows came and went
 }
 
 type completion struct {
@@ -80,11 +84,10 @@ func (s *Store) Commit(b *store.Batch, done func(error)) {
 		}
 	}
 	if err == nil {
-		before := g.batch.Len()
+		before, size := g.batch.Len(), g.size
 		s.encode(g, b)
-		grown := int64(g.batch.Len() - before)
-		g.size += grown
-		s.backlog += grown
+		g.size += int64(g.batch.Len() - before)
+		s.backlog += g.size - size
 		g.sync = g.sync || b.Sync
 	}
 	g.batches++
@@ -157,7 +160,9 @@ func (s *Store) recycle(g *group) {
 	_ = g.batch.Close() // never fails for a batch that was applied or is empty
 	clear(g.done)
 	size := g.size
-	*g = group{done: g.done[:0], claims: g.claims[:0], ended: g.ended[:0]}
+	clear(g.held)
+	clear(g.heldIndex)
+	*g = group{done: g.done[:0], claims: g.claims[:0], ended: g.ended[:0], held: g.held[:0], heldIndex: g.heldIndex}
 	s.batchMu.Lock()
 	defer s.batchMu.Unlock()
 	s.backlog -= size
@@ -168,16 +173,20 @@ func (s *Store) recycle(g *group) {
 
 // encode writes the rows of a checked batch into a group.
 func (s *Store) encode(g *group, b *store.Batch) {
-	for i := range b.Ops {
+	for i := 0; i < len(b.Ops); i++ {
 		op := &b.Ops[i]
 		if op.Session > s.lastSession {
 			s.noteSession(g, op.Session)
 		}
+		if op.Kind == store.PutBody && op.Body > s.lastBody {
+			s.noteBody(g, op.Body)
+		}
+		if n := s.holdBack(g, b.Ops[i:]); n > 0 {
+			i += n - 1
+			continue
+		}
 		switch op.Kind {
 		case store.PutBody:
-			if op.Body > s.lastBody {
-				s.noteBody(g, op.Body)
-			}
 			s.key = keyNumber(s.key[:0], tableBody, uint64(op.Body))
 			s.value = appendMessageHead(s.value[:0], op.Message)
 			setMessage(g.batch, s.key, s.value, op.Message)

@@ -24,6 +24,8 @@ type committer struct {
 	ofGroup map[place]store.BodyID
 	unsure  atomic.Bool // a claim could not be read: bodies may be left over
 
+	heldKey, heldValue []byte // scratch
+
 	unsynced      bool // something was written after the last sync
 	unsyncedSince time.Time
 
@@ -94,6 +96,7 @@ func (s *Store) write(g *group) error {
 		}
 	default:
 	}
+	s.writeHeld(g)
 	s.resolve(g)
 	if err := s.apply(g.batch, s.wantsSync(g)); err != nil {
 		return err

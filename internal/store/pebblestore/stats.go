@@ -6,6 +6,7 @@ import "sync/atomic"
 type Stats struct {
 	Batches   uint64 // batches whose done was called, refused ones included
 	Groups    uint64 // groups written
+	Elided    uint64 // messages that every target had acknowledged before their group was written
 	Syncs     uint64 // fsyncs of the log that were waited for
 	Refused   uint64 // batches refused with store.ErrFull
 	Backlog   int64  // bytes that wait for the disk now
@@ -14,7 +15,7 @@ type Stats struct {
 }
 
 // counts are the parts of Stats that are counted where they happen.
-type counts struct{ batches, groups, syncs, refused atomic.Uint64 }
+type counts struct{ batches, groups, elided, syncs, refused atomic.Uint64 }
 
 // Stats returns the figures of now; zero after Close.
 func (s *Store) Stats() (st Stats) {
@@ -23,7 +24,7 @@ func (s *Store) Stats() (st Stats) {
 		backlog := s.backlog
 		s.batchMu.Unlock()
 		st = Stats{
-			Batches: s.total.batches.Load(), Groups: s.total.groups.Load(), Syncs: s.total.syncs.Load(),
+			Batches: s.total.batches.Load(), Groups: s.total.groups.Load(), Elided: s.total.elided.Load(), Syncs: s.total.syncs.Load(),
 			Refused: s.total.refused.Load(), Backlog: backlog, Full: s.full.Load(),
 			DiskBytes: s.db.Metrics().DiskSpaceUsage(),
 		}
