@@ -113,6 +113,7 @@ var layout = []Package{
 	{Dir: "internal/store/memstore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/pebblestore", Layer: Adapter, May: storeAdapter},
 	{Dir: "internal/store/storetest", Layer: Adapter, May: storeAdapter},
+	{Dir: "internal/wiretap", Layer: Adapter, May: []string{"mqtt"}},
 	{Dir: "internal/config", Layer: Adapter, May: []string{"internal/acl", "internal/authn", "internal/identity", "internal/payload", "mqtt", "protect", "topic"}},
 	{Dir: "internal/observe", Layer: Adapter, May: []string{"internal/identity", "mqtt"}},
 	{Dir: "internal/ca", Layer: Adapter, May: []string{"internal/privfile"}},
@@ -133,13 +134,20 @@ var layout = []Package{
 		Tests: []string{"client", "cose"},
 	},
 	{
+		Dir: "internal/demo", Layer: Wiring,
+		May: []string{
+			brokerDir, "client", "cose", "internal/authn", "internal/ca", "internal/config", "internal/identity", "internal/node", "internal/outcomes",
+			"internal/protecting", "internal/wiretap", "keyring", "mqtt", "protect", "psktls",
+		},
+	},
+	{
 		Dir: "internal/outcomes", Layer: Wiring,
-		May: []string{"client", "cose", "internal/config", "internal/node", "internal/protecting", "keyring", "mqtt", "protect", "vectors"},
+		May: []string{"client", "cose", "internal/config", "internal/node", "internal/protecting", "keyring", "mqtt", "protect", "vectors", "internal/wiretap"},
 	},
 	{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
-			brokerDir, "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/doctor", "internal/doctor/gather", "internal/explain",
+			brokerDir, "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/demo", "internal/doctor", "internal/doctor/gather", "internal/explain",
 			"internal/gateway", "internal/identity", "internal/mosquittoconf", "internal/node", "internal/observe", "internal/payload", "internal/privfile", "internal/protecting", "internal/setup", "internal/store", "internal/translation",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},
