@@ -1,10 +1,14 @@
 package main
 
-import "github.com/sealmq/sealmq/internal/config"
+import (
+	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/node"
+)
 
 type configCommand struct {
-	Check configCheckCommand `cmd:"" help:"Report every problem of a configuration file."`
-	Show  configShowCommand  `cmd:"" help:"Print the complete configuration in force."`
+	Check  configCheckCommand  `cmd:"" help:"Report every problem of a configuration file."`
+	Show   configShowCommand   `cmd:"" help:"Print the complete configuration in force."`
+	Import configImportCommand `cmd:"" help:"Take over a configuration of Mosquitto, line by line, and never wider than it was."`
 }
 
 // Example is the first line of the command's help.
@@ -23,15 +27,22 @@ func (c *configCheckCommand) Run(a *app) error {
 	if err != nil {
 		return configError(c.File, err)
 	}
+	strengths, err := node.CheckPayload(cfg)
+	if err != nil {
+		return &failure{exitConfig, c.File + " is valid, and its keys are not", err.Error(), "correct the keyring of keys.dir, or the names of keys in protection", err}
+	}
 	for _, n := range cfg.Notes() {
 		a.note(n)
+	}
+	for i := range strengths {
+		a.note("protection: " + strengths[i].String())
 	}
 	writef(a.stdout, "%s is valid\n", c.File)
 	return nil
 }
 
 type configShowCommand struct {
-	File   string `arg:"" optional:"" name:"FILE" env:"SEALMQ_CONFIG" help:"Configuration file; without one, what serve uses without one."`
+	File   string `arg:"" optional:"" name:"FILE" env:"SEALMQ_CONFIG" help:"Configuration file; without one, the one in ./sealmq-data."`
 	Origin bool   `help:"Say for each value where it comes from."`
 	JSON   bool   `name:"json" help:"Print one JSON object, origins included."`
 }

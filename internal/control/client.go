@@ -75,6 +75,11 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	return s, c.get(ctx, "/v1/status", nil, &s)
 }
 
+// Coverage says who complies with the payload rules.
+func (c *Client) Coverage(ctx context.Context) (r CoverageReport, err error) {
+	return r, c.get(ctx, "/v1/payload/coverage", nil, &r)
+}
+
 // Sessions returns one page.
 func (c *Client) Sessions(ctx context.Context, q SessionQuery) (page SessionPage, err error) {
 	v := url.Values{"prefix": {q.Prefix}, "after": {q.After}, "limit": {strconv.Itoa(q.Limit)}}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sealmq/sealmq/internal/explain"
+	"github.com/sealmq/sealmq/internal/payload"
 	"github.com/sealmq/sealmq/topic"
 )
 
@@ -29,6 +30,17 @@ type Store interface {
 	// Backup writes a consistent copy into dir, an absolute path that does not exist yet: Conflict when it does,
 	// Unsupported when there is nothing on disk.
 	Backup(ctx context.Context, dir string, dryRun bool) (Backup, error)
+}
+
+// Coverage says who complies with the payload rules.
+type Coverage interface {
+	// Coverage returns the rules in force in their order.
+	Coverage() []payload.RuleCoverage
+}
+
+// CoverageReport is the answer about them.
+type CoverageReport struct {
+	Rules []payload.RuleCoverage `json:"rules"`
 }
 
 // Decisions explains what the broker refused.

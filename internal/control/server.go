@@ -86,6 +86,13 @@ func (s *Server) Explain(d Decisions) {
 	})
 }
 
+// Cover lets the socket answer for the payload rules. It is called before Serve.
+func (s *Server) Cover(c Coverage) {
+	s.mux.HandleFunc("GET /v1/payload/coverage", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, CoverageReport{Rules: c.Coverage()})
+	})
+}
+
 type peerKey struct{}
 
 // Serve answers until Close, and then returns nil.

@@ -43,6 +43,7 @@ func (n *Node) openControl(plan *config.Plan, version string) (*control.Socket, 
 	o := operator{n: n, plan: plan, version: version}
 	n.control = control.NewServer(o, o, n.log)
 	n.control.Explain(o)
+	n.control.Cover(o)
 	if n.record != nil {
 		n.control.Record(n.record)
 	}

@@ -36,12 +36,15 @@ type sealedNode struct {
 	dir  string
 	keys *keyring.Dir
 	pki  *pkitest.PKI
+
+	auth       string // section of the file
+	protection string // section of the file, as last written
 }
 
 // newSealedNode makes the files of a broker; rules are what stands below protection, recs the keys of the broker.
 func newSealedNode(t testing.TB, protection string, recs ...*keyring.Record) *sealedNode {
 	t.Helper()
-	s := &sealedNode{TB: t, dir: t.TempDir(), pki: pkitest.New(t)}
+	s := &sealedNode{TB: t, dir: t.TempDir(), pki: pkitest.New(t), auth: "auth: {anonymous: true}"}
 	s.pki.Server()
 	var err error
 	if s.keys, err = keyring.Create(filepath.Join(s.dir, "keys"), keyring.Secret{}); err != nil {
@@ -62,18 +65,19 @@ func (s *sealedNode) add(recs ...*keyring.Record) {
 
 func (s *sealedNode) write(protection string) {
 	s.Helper()
+	s.protection = protection
 	text := fmt.Sprintf(`version: 1
 listeners:
   - {name: local, bind: "127.0.0.1:0"}
   - {name: lan, bind: "127.0.0.1:0", tls: {cert: %[1]s/server.crt, key: %[1]s/server.key}}
-auth: {anonymous: true}
+%[2]s
 groups: {operators: ["method:anonymous"]}
 acl:
   - {who: anyone, allow: all, topic: "#"}
   - {who: anyone, allow: subscribe, topic: "$quarantine/#"}
 keys: {dir: keys}
 protection:
-`, s.pki.Dir)
+`, s.pki.Dir, s.auth)
 	for _, line := range strings.Split(strings.TrimSpace(protection), "\n") {
 		text += "  " + line + "\n"
 	}
