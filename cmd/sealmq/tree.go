@@ -25,6 +25,7 @@ type tree struct {
 	Pub     pubCommand        `cmd:"" help:"Publish messages; flags as of mosquitto_pub."`
 	Sub     subCommand        `cmd:"" help:"Subscribe and print messages; flags as of mosquitto_sub."`
 	Status  statusCommand     `cmd:"" help:"Say how a running broker is."`
+	Probe   probeCommand      `cmd:"" help:"See a broker as an ordinary client would."`
 	Doctor  doctorCommand     `cmd:"" help:"Find what is unsafe or fragile, and say what to change."`
 	Admin   adminCommand      `cmd:"" help:"Look into a running broker and change what it holds."`
 	ACL     aclCommand        `cmd:"" name:"acl" help:"Test and check access rules."`
