@@ -6,8 +6,9 @@ import (
 )
 
 type configCommand struct {
-	Check configCheckCommand `cmd:"" help:"Report every problem of a configuration file."`
-	Show  configShowCommand  `cmd:"" help:"Print the complete configuration in force."`
+	Check  configCheckCommand  `cmd:"" help:"Report every problem of a configuration file."`
+	Show   configShowCommand   `cmd:"" help:"Print the complete configuration in force."`
+	Import configImportCommand `cmd:"" help:"Take over a configuration of Mosquitto, line by line, and never wider than it was."`
 }
 
 // Example is the first line of the command's help.
@@ -41,7 +42,7 @@ func (c *configCheckCommand) Run(a *app) error {
 }
 
 type configShowCommand struct {
-	File   string `arg:"" optional:"" name:"FILE" env:"SEALMQ_CONFIG" help:"Configuration file; without one, what serve uses without one."`
+	File   string `arg:"" optional:"" name:"FILE" env:"SEALMQ_CONFIG" help:"Configuration file; without one, the one in ./sealmq-data."`
 	Origin bool   `help:"Say for each value where it comes from."`
 	JSON   bool   `name:"json" help:"Print one JSON object, origins included."`
 }

@@ -20,6 +20,7 @@ type app struct {
 	getenv func(string) string
 	serve  serveFunc // runs a plan of the serve command
 	colour bool      // colours on stderr; set once --color is known
+	paint  bool      // the same on stdout
 }
 
 func main() {

@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/demo"
 	"github.com/sealmq/sealmq/internal/transport"
 )
 
@@ -28,6 +29,12 @@ func TestMain(m *testing.M) {
 		"sealmq-plan": func() {
 			a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, serve: printPlan}
 			os.Exit(int(a.main(os.Args[1:])))
+		},
+		// sealmq-planted FAULT ARGS... is sealmq with a defect in what the demo sets up.
+		"sealmq-planted": func() {
+			plantedFault = demo.Fault(os.Args[1])
+			a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+			os.Exit(int(a.main(os.Args[2:])))
 		},
 	})
 }

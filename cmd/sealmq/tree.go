@@ -18,12 +18,14 @@ type tree struct {
 	Help  helpFlag `name:"help" help:"Show help; with a command, the help of that command."`
 	Color string   `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colours on stderr: auto, always or never."`
 
+	Demo    demoCommand       `cmd:"" help:"Show what is stopped and what is not, with real attacks on this machine."`
 	Serve   serveCommand      `cmd:"" help:"Run the broker."`
 	Init    initCommand       `cmd:"" help:"Make what a broker needs to start safely, after three questions."`
 	Config  configCommand     `cmd:"" help:"Check a configuration, or show what is in force."`
 	Pub     pubCommand        `cmd:"" help:"Publish messages; flags as of mosquitto_pub."`
 	Sub     subCommand        `cmd:"" help:"Subscribe and print messages; flags as of mosquitto_sub."`
 	Status  statusCommand     `cmd:"" help:"Say how a running broker is."`
+	Probe   probeCommand      `cmd:"" help:"See a broker as an ordinary client would."`
 	Doctor  doctorCommand     `cmd:"" help:"Find what is unsafe or fragile, and say what to change."`
 	Admin   adminCommand      `cmd:"" help:"Look into a running broker and change what it holds."`
 	ACL     aclCommand        `cmd:"" name:"acl" help:"Test and check access rules."`
@@ -81,6 +83,7 @@ func (a *app) parse(args []string) (command, error) {
 		return command{}, usage(err)
 	}
 	a.colour = observe.Colour(root.Color, a.stderr, a.getenv)
+	a.paint = observe.Colour(root.Color, a.stdout, a.getenv)
 	return command{ctx}, nil
 }
 

@@ -131,7 +131,7 @@ var checks = []check{
 		"It tells a stranger the version, how many clients there are and whether an attack works. Operators need it, devices do not.",
 	}, aclSys},
 	{Entry{
-		"protection-missing", Medium, "Topics without a rule for payload protection",
+		"protection-missing", Low, "Topics without a rule for payload protection",
 		"On these topics the broker delivers whatever arrives, sealed or not. A device with a broken or downgraded sender goes unnoticed.",
 	}, protectionMissing},
 	{Entry{

@@ -89,10 +89,11 @@ func protectionMissing(m *Model, s *sheet) {
 		return
 	}
 	if p.None {
-		s.add(p.Place, "no topic has a rule for the protection of its payload", "add protection.rules, beginning with commands; see docs/operate")
+		s.add(p.Place, "no topic has a rule for the protection of its payload", "add protection.rules, beginning with commands; see docs/operate/payload-policy.md")
 		return
 	}
 	if len(p.Uncovered) > 0 {
+		s.atLeast(Medium)
 		s.add(p.Place, "no rule of protection covers "+strings.Join(p.Uncovered, ", "), "add a rule for each, or one that says what is meant to be open")
 	}
 }

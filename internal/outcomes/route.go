@@ -11,6 +11,7 @@ import (
 
 	"github.com/sealmq/sealmq/client"
 	"github.com/sealmq/sealmq/internal/protecting"
+	"github.com/sealmq/sealmq/internal/wiretap"
 	"github.com/sealmq/sealmq/mqtt"
 	"github.com/sealmq/sealmq/protect"
 )
@@ -24,7 +25,7 @@ type route struct {
 	site *site
 	name string // r/NUMBER
 
-	in, out   *wire
+	in, out   *wiretap.Wire
 	publisher *client.Client // nil for a Will
 	intruder  *client.Client // of an attacker, straight to the broker; made when needed
 	reader    *client.Client
@@ -63,17 +64,17 @@ func (r *route) must(b []byte, err error) []byte {
 // open connects who must be connected before anything is sent.
 func (r *route) open(ctx context.Context) error {
 	var err error
-	if r.in, err = newWire(r.site.address, r.c.Version, false); err != nil {
+	if r.in, err = wiretap.New(r.site.address, r.c.Version, false); err != nil {
 		return err
 	}
-	if r.out, err = newWire(r.site.address, r.c.Version, false); err != nil {
+	if r.out, err = wiretap.New(r.site.address, r.c.Version, false); err != nil {
 		return err
 	}
 	r.got = newInbox()
 	r.opens = &reader{keys: r.lab.people.reader, m: r.m, bad: r.lab.fault, openings: map[string]*protecting.Opening{}}
 	if !r.c.Will {
 		cfg := r.config("publisher")
-		cfg.Dial, cfg.Protector = r.in.dial(nil), r.protector()
+		cfg.Dial, cfg.Protector = r.in.Dial(nil), r.protector()
 		if r.publisher, err = client.Dial(ctx, cfg); err != nil {
 			return err
 		}
@@ -110,7 +111,7 @@ func (r *route) config(who string) client.Config {
 
 func (r *route) connectReader(ctx context.Context) error {
 	cfg := r.config("reader")
-	cfg.Dial, cfg.Protector = r.out.dial(nil), r.opens
+	cfg.Dial, cfg.Protector = r.out.Dial(nil), r.opens
 	cfg.Handler = func(m *client.Message) { r.got.add(m, nil) }
 	cfg.Hooks.Rejected = r.got.add
 	if r.c.Delivery == Offline {
@@ -135,7 +136,7 @@ func (r *route) send(ctx context.Context, t *trial, text string) error {
 	n := r.site.seen.count(trialOf(t.topic)) + 1
 	var err error
 	if r.c.Will {
-		err = r.die(ctx, "publisher", r.in.dial, r.protector(), t.topic, []byte(text))
+		err = r.die(ctx, "publisher", r.in.Dial, r.protector(), t.topic, []byte(text))
 	} else {
 		err = r.publisher.Publish(ctx, r.message(t.topic, []byte(text)))
 	}
@@ -210,7 +211,7 @@ func (r *route) run(ctx context.Context, t *trial) error {
 		if t.leg == LegOut {
 			w = r.out
 		}
-		w.on(t.topic, func(topic string, payload []byte) (string, []byte) {
+		w.On(t.topic, func(topic string, payload []byte) (string, []byte) {
 			topic, payload = t.attack.alters(r, topic, payload)
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -225,7 +226,7 @@ func (r *route) run(ctx context.Context, t *trial) error {
 	if t.attack.injects == nil {
 		return nil
 	}
-	t.captured = r.in.last(t.topic)
+	t.captured = r.in.Last(t.topic)
 	t.want = 2
 	switch {
 	case r.c.Delivery == Retained && t.attack.Name == "replay": // it is put back when the reader knows a newer one
@@ -296,9 +297,9 @@ func (r *route) close() error {
 			}
 		}
 	}
-	for _, w := range []*wire{r.in, r.out} {
+	for _, w := range []*wiretap.Wire{r.in, r.out} {
 		if w != nil {
-			err = errors.Join(err, w.close())
+			err = errors.Join(err, w.Close())
 		}
 	}
 	return err
@@ -306,13 +307,13 @@ func (r *route) close() error {
 
 // refusesWill tries to send a Will that the mechanism cannot protect.
 func (r *route) refusesWill(ctx context.Context) error {
-	err := r.die(ctx, "publisher", r.in.dial, r.protector(), r.name+"/will", []byte(r.text(0)))
+	err := r.die(ctx, "publisher", r.in.Dial, r.protector(), r.name+"/will", []byte(r.text(0)))
 	switch {
 	case err == nil:
 		return errors.New("a Will was sent")
 	case !errors.Is(err, protect.ErrSeal):
 		return err
-	case r.in.recorded("MQTT"):
+	case r.in.Recorded("MQTT"):
 		return errors.New("a CONNECT was sent")
 	}
 	return nil

@@ -213,10 +213,10 @@ func (r *route) judgeReading(t *trial, e *event) (Outcome, Report, error) {
 	}
 	read := false
 	if t.attack.Name == "read-wire" {
-		if !r.in.recorded(t.topic) || !r.out.recorded(t.topic) {
+		if !r.in.Recorded(t.topic) || !r.out.Recorded(t.topic) {
 			return "", reportFailed, errors.New("the message is not in the recording")
 		}
-		read = r.in.recorded(t.text) || r.out.recorded(t.text)
+		read = r.in.Recorded(t.text) || r.out.Recorded(t.text)
 	} else {
 		seen, err := r.site.seen.wait(context.Background(), trialOf(t.topic), 1)
 		if err != nil {
@@ -271,4 +271,16 @@ func (l *Lab) Disk() (found []string, plain int, err error) {
 		}
 	}
 	return found, plain, err
+}
+
+// Trials is how many cells a Run over these circumstances has.
+func Trials(all []Circumstances) int {
+	one := 0
+	for _, a := range Attacks {
+		one++
+		if a.alters != nil {
+			one++ // on both legs
+		}
+	}
+	return one * len(Mechanisms) * len(all)
 }

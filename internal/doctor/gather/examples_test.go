@@ -48,6 +48,13 @@ func setUp(t *testing.T, example string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	write("keys/pump.key", "{}", 0o600)
+	if weak {
+		old := time.Now().Add(-2 * oldKey)
+		if err := os.Chtimes(filepath.Join(dir, "keys/pump.key"), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
 	write("acl", "user alice\ntopic readwrite plant/#\n", 0o600)
 	if !weak {
 		write("passwd", "alice:"+strong.Encode()+"\n", 0o600)

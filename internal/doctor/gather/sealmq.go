@@ -39,6 +39,7 @@ func FromConfig(subject string, c *config.Config) *doctor.Model {
 	}
 	g.login()
 	g.rules()
+	g.protection()
 	g.limits()
 	g.state()
 	g.ops()
