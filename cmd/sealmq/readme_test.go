@@ -60,8 +60,11 @@ func TestReadme(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{
 		Dir: dir, RequireExplicitExec: true,
-		Setup: func(*testscript.Env) error { return os.Chmod(dir, 0o700) },
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": scriptExits},
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", e.WorkDir) // the keyring of a user who names none
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": scriptExits},
 	})
 }
 

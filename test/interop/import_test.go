@@ -111,10 +111,7 @@ func delivered(t *testing.T, watch []string, all [][]string) map[string]bool {
 func TestImportAgainstMosquitto(t *testing.T) {
 	need(t, "mosquitto_pub", mosquittoClients)
 	need(t, "stdbuf", "apt-get install coreutils")
-	server, err := exec.LookPath("mosquitto")
-	if err != nil {
-		server = need(t, "/usr/sbin/mosquitto", "apt-get install mosquitto")
-	}
+	server := mosquittoBroker(t)
 	if os.Getenv("SEALMQ_INTEROP_BROKER") != "" {
 		t.Skip("skipped: the configuration is for our own program")
 	}
