@@ -162,6 +162,7 @@ func (r *redistribution) retained() {
 	from, seal := r.dial(id, r.v, false), r.seal(id)
 	for qos := range mqtt.QoS(3) {
 		r.send(from, &client.Message{Topic: r.topic, Payload: sealAs(r.t, seal, r.topic, secretText), QoS: qos, Retain: true})
+		r.send(from, &client.Message{Topic: "office/sync", Payload: []byte("x"), QoS: 1}) // by now it is retained
 		over, bare := r.dial(r.id("over"), r.v, true), r.dial(r.id("bare"), r.v, false)
 		r.subscribe(over, qos, r.topic)
 		m := r.receive(over)

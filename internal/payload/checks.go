@@ -43,7 +43,7 @@ type Check struct {
 	Times   int64
 }
 
-// Checks counts what was judged since the start; demands that were never met with are left out.
+// Checks counts what was judged since the start. Demands that no message has met with yet are left out, but for none.
 func (p *Policy) Checks() []Check {
 	var out []Check
 	for i := range p.checks {
@@ -54,7 +54,7 @@ func (p *Policy) Checks() []Check {
 			counts[r] = p.checks[i][r].Load()
 			total += counts[r]
 		}
-		if total == 0 {
+		if total == 0 && i > 0 {
 			continue
 		}
 		for r, name := range [...]string{"met", "passed", "refused"} {

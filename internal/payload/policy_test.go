@@ -235,7 +235,7 @@ func TestModes(t *testing.T) {
 	for _, c := range h.Checks() {
 		got[c.Require+" "+c.Result] = c.Times
 	}
-	if got["source met"] != 1 || got["source passed"] != 3 || got["source refused"] != 1 || got["group refused"] != 1 || len(got) != 6 {
+	if got["source met"] != 1 || got["source passed"] != 3 || got["source refused"] != 1 || got["group refused"] != 1 || len(got) != 9 {
 		t.Errorf("checks %v", got)
 	}
 	cov := h.Coverage()
