@@ -121,9 +121,9 @@ certificate:pump allow publish cert/%i/%u
 	}
 }
 
-// TestSubstitutionIsLiteral: what a client calls itself never widens its rights, and never frees it from a rule that
+// TestAttack32_SubstitutionIsLiteral: what a client calls itself never widens its rights, and never frees it from a rule that
 // denies (attack 32).
-func TestSubstitutionIsLiteral(t *testing.T) {
+func TestAttack32_SubstitutionIsLiteral(t *testing.T) {
 	p := policy(t, `
 anyone deny publish all/%u/secret
 anyone allow publish all/#

@@ -132,7 +132,7 @@ var layout = []Package{
 			brokerDir, "internal/acl", "internal/audit", "internal/authn", "internal/config", "internal/control", "internal/explain", "internal/identity", "internal/observe", "internal/ops", "internal/payload", "internal/privfile", "internal/session", "internal/store",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},
-		Tests: []string{"client", "cose"},
+		Tests: []string{"client", "cose", "internal/message"},
 	},
 	{
 		Dir: "internal/demo", Layer: Wiring,

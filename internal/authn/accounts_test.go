@@ -184,8 +184,8 @@ func TestBadVerifiers(t *testing.T) {
 	}
 }
 
-// TestAccountFileFailsClosed: what is not understood makes the whole file an error, with its line [CVE-2018-12551].
-func TestAccountFileFailsClosed(t *testing.T) {
+// TestAttack34_AccountFileFailsClosed: what is not understood makes the whole file an error, with its line [CVE-2018-12551].
+func TestAttack34_AccountFileFailsClosed(t *testing.T) {
 	good := "alice:" + decoyText
 	for _, c := range []struct{ text, want string }{
 		{"alice", "f:1: no colon"},

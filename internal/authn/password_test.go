@@ -120,8 +120,8 @@ func TestUnknownNamesCostLikeKnownOnes(t *testing.T) {
 	}
 }
 
-// TestEmptyFileLetsNobodyIn: with no account at all a password is still hashed, and refused.
-func TestEmptyFileLetsNobodyIn(t *testing.T) {
+// TestAttack34_EmptyFileLetsNobodyIn: with no account at all a password is still hashed, and refused.
+func TestAttack34_EmptyFileLetsNobodyIn(t *testing.T) {
 	l, hashes := passwordLogin(t, nil, "# nobody yet")
 	wantRefused(t, authenticate(t, l, local(), userPassword("root", "root")), identity.NotAuthenticated)
 	if diff := cmp.Diff([]string{"argon2id m=19456 t=2 p=1"}, hashes.take()); diff != "" {

@@ -200,8 +200,8 @@ func TestWillShutdown(t *testing.T) {
 	}
 }
 
-// TestWillRights: rights count at CONNECT and again when the Will is published.
-func TestWillRights(t *testing.T) {
+// TestAttack25_WillRights: rights count at CONNECT and again when the Will is published.
+func TestAttack25_WillRights(t *testing.T) {
 	denyWill := func(_ *identity.Principal, _ string, a identity.Action, _ string) bool { return a == identity.Will }
 	bubble(t, func(r *rig) {
 		w := r.watch()

@@ -70,7 +70,7 @@ func (i *Incident) clientSees() string {
 	switch i.Layer {
 	case "transport":
 		switch {
-		case i.Check == "alert from the peer":
+		case i.Check == "alert from the peer", i.Check == "peer left":
 			return "nothing from the broker: the client ended the handshake itself"
 		case strings.HasPrefix(i.Check, "websocket") || i.Check == "http request":
 			return "an HTTP status, or the end of the WebSocket, without a reason"
@@ -110,6 +110,7 @@ func connackV3(c mqtt.ReasonCode) string {
 // advices say what would let a client in, by the words of a check. The first whose layer and prefix fit is given.
 var advices = []struct{ layer, check, text string }{
 	{"transport", "alert from the peer", "on the client, name the CA that signed the certificate of this listener, and connect to a name or address that the certificate has; sealmq ca inspect HOST:PORT shows both"},
+	{"transport", "peer left", "on the client, name the CA that signed the certificate of this listener, and connect to a name or address that the certificate has: many clients that refuse a certificate just leave; sealmq ca inspect HOST:PORT shows both"},
 	{"transport", "tls record", "use a client that speaks TLS here, or a listener without TLS"},
 	{"transport", "tls version", "let the client offer the version, or set min_version of the listener to 1.2"},
 	{"transport", "protocol version", "let the client offer TLS 1.2 or 1.3"},

@@ -61,6 +61,12 @@ auth:
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return startNode(tb, plan), plan, private
+}
+
+// startNode runs a broker until the end of the test.
+func startNode(tb testing.TB, plan *config.Plan) *Node {
+	tb.Helper()
 	n, err := Start(tb.Context(), plan, slog.New(slog.NewTextHandler(tb.Output(), nil)), "test")
 	if err != nil {
 		tb.Fatal(err)
@@ -72,7 +78,7 @@ auth:
 			tb.Error(err)
 		}
 	})
-	return n, plan, private
+	return n
 }
 
 // wire is a raw connection.
@@ -146,8 +152,8 @@ func rawConnect(level byte, id string, user, password []byte) []byte {
 	return append([]byte{0x10, byte(len(body))}, body...)
 }
 
-// TestLoginMatrix: every cell of user name, password and version. "closed" means without CONNACK [MQTT-3.1.2-22].
-func TestLoginMatrix(t *testing.T) {
+// TestAttack35_LoginMatrix: every cell of user name, password and version. "closed" means without CONNACK [MQTT-3.1.2-22].
+func TestAttack35_LoginMatrix(t *testing.T) {
 	n, _, _ := loginNode(t, "")
 	const bad = mqtt.BadUserNameOrPassword
 	for _, c := range []struct {
@@ -192,9 +198,9 @@ func connackCode(w *wire) (byte, bool) {
 	return b[3], b[0] == 0x20
 }
 
-// TestWrongPasswordTouchesNoSession: neither a wrong password nor another principal gets at a session or ends its
+// TestAttack31_WrongPassword: neither a wrong password nor another principal gets at a session or ends its
 // connection.
-func TestWrongPasswordTouchesNoSession(t *testing.T) {
+func TestAttack31_WrongPassword(t *testing.T) {
 	n, _, _ := loginNode(t, "")
 	victim := dial(t, n, mqtt.V311)
 	victim.raw(rawConnect(4, "c", []byte("alice"), []byte("right")))
@@ -338,8 +344,8 @@ func TestTokenEndsTheConnection(t *testing.T) {
 	}
 }
 
-// TestReloadIsAllOrNothing: a missing or broken file refuses the reload, and the old accounts stay in force.
-func TestReloadIsAllOrNothing(t *testing.T) {
+// TestAttack34_ReloadIsAllOrNothing: a missing or broken file refuses the reload, and the old accounts stay in force.
+func TestAttack34_ReloadIsAllOrNothing(t *testing.T) {
 	n, plan, _ := loginNode(t, "")
 	file := plan.Config.Auth.Password.File
 	good, err := os.ReadFile(file)

@@ -39,6 +39,7 @@ var checkKeys = []struct {
 	{broker.LayerTransport, "client certificate", ".client_cert.mode"},
 	{broker.LayerTransport, "certificate", ".client_cert.ca"},
 	{broker.LayerTransport, "alert from the peer", ".tls.cert"},
+	{broker.LayerTransport, "peer left", ".tls.cert"},
 	{broker.LayerTransport, "psk", ".tls_psk.file"},
 	{broker.LayerTransport, "pre-shared key", ".tls_psk.file"},
 	{broker.LayerTransport, "key exchange", ".tls_psk.allow_no_forward_secrecy"},

@@ -3,11 +3,13 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/sealmq/sealmq/psktls"
@@ -23,6 +25,7 @@ const (
 	CheckVersion      Check = "tls version"
 	CheckHandshake    Check = "tls handshake"
 	CheckPeerAlert    Check = "alert from the peer"
+	CheckPeerLeft     Check = "peer left" // after it had seen the certificate, without an alert
 	CheckTimeout      Check = "handshake timeout"
 	CheckTransport    Check = "transport"
 	CheckCertificate  Check = "client certificate"
@@ -81,7 +84,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Failed implements identity.Failed. A peer that left before it said anything was refused by nobody.
 func (e *Error) Failed() (check, expected, found string) {
-	if e.Check == CheckTransport && e.Found != stoppedAfterHello {
+	if e.Check == CheckTransport {
 		return "", "", ""
 	}
 	found = e.Found
@@ -127,9 +130,11 @@ func handshakeError(ctx context.Context, err error, hello *offer) error {
 	case errors.As(err, &notTLS):
 		return refuse(CheckRecord, "TLS", firstBytes(notTLS.RecordHeader[:]))
 	case errors.As(err, &op) && op.Op == "remote error": // how crypto/tls marks alerts that were received
-		return &Error{Check: CheckPeerAlert, Found: op.Err.Error(), Err: err}
+		return &Error{Check: CheckPeerAlert, Expected: hello.trust(), Found: op.Err.Error() + hello.asked(), Err: err}
 	case hello != nil && hello.seen && !hello.version:
 		return refuse(CheckVersion, hello.want(), hello.offered())
+	case hello != nil && hello.seen && (errors.Is(err, io.EOF) || isNetError(err)):
+		return &Error{Check: CheckPeerLeft, Expected: hello.trust(), Found: "the end of the connection" + hello.asked(), Err: err}
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), isNetError(err):
 		return &Error{Check: CheckTransport, Found: hello.progress(), Err: err}
 	default:
@@ -160,11 +165,36 @@ type offer struct {
 	version  bool // one of the versions is allowed
 	minimum  uint16
 	versions []uint16
+	name     string            // Server Name Indication; "" without
+	own      *x509.Certificate // what the listener shows
+}
+
+// trust is what a client has to accept.
+func (o *offer) trust() string {
+	if o == nil || o.own == nil {
+		return ""
+	}
+	names := slices.Clone(o.own.DNSNames)
+	for _, ip := range o.own.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return fmt.Sprintf("a client that trusts %s and connects to one of %s", quotePeer(o.own.Issuer.String()), strings.Join(names, ", "))
+}
+
+// asked is the name that the client wanted; clients that connect to an address ask for none.
+func (o *offer) asked() string {
+	switch {
+	case o == nil || !o.seen:
+		return ""
+	case o.name == "":
+		return " from one that connected to an address"
+	}
+	return " from one that connected to " + quotePeer(o.name)
 }
 
 func (o *offer) take(hello *tls.ClientHelloInfo) {
 	const most = 8
-	o.seen = true
+	o.seen, o.name = true, strings.Clone(hello.ServerName)
 	for _, v := range hello.SupportedVersions {
 		o.version = o.version || v >= o.minimum && v <= tls.VersionTLS13
 		if len(o.versions) < most {
@@ -188,14 +218,12 @@ func (o *offer) offered() string {
 	return "an offer of " + strings.Join(names, ", ")
 }
 
-const stoppedAfterHello = "a client that stopped after its ClientHello"
-
 func (o *offer) progress() string {
 	switch {
 	case o == nil:
 		return ""
 	case o.seen:
-		return stoppedAfterHello
+		return "a client that stopped after its ClientHello"
 	default:
 		return "a client that sent no complete ClientHello"
 	}

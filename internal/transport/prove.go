@@ -90,7 +90,7 @@ func (l *Listener) serverTLS(transport net.Conn) (*tls.Conn, func(context.Contex
 	var chain []*x509.Certificate
 	creds := l.current.Load()
 	config := creds.server.Clone()
-	hello := &offer{minimum: config.MinVersion}
+	hello := &offer{minimum: config.MinVersion, own: config.Certificates[0].Leaf}
 	config.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 		hello.take(h)
 		return nil, nil

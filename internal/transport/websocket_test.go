@@ -136,9 +136,9 @@ const (
 	ping         = 0x9
 )
 
-// TestWebSocketFrames sends fragments, text, oversize, short and broken frames (MQTT 5 §6). Payload is a stream of bytes
+// TestAttack09_WebSocketFrames sends fragments, text, oversize, short and broken frames (MQTT 5 §6). Payload is a stream of bytes
 // whatever the frames; what is not allowed ends the connection with the right status and delivers nothing more.
-func TestWebSocketFrames(t *testing.T) {
+func TestAttack09_WebSocketFrames(t *testing.T) {
 	for name, c := range map[string]struct {
 		send   string
 		got    string

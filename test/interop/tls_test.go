@@ -125,3 +125,42 @@ func TestOpenSSL(t *testing.T) {
 		}
 	}
 }
+
+// TestPahoSCRAM logs in with an MQTT 5 client of Paho and SCRAM, bound to the TLS connection; a message goes round, a wrong
+// password does not get in, and the broker says why.
+func TestPahoSCRAM(t *testing.T) {
+	goCommand := need(t, "go", "see go.dev/dl")
+	dir := t.TempDir()
+	mustRun(t, goCommand, "build", "-C", "clients", "-o", dir, "./paho5scram")
+	p := pkitest.New(t)
+	p.Server()
+	accounts := filepath.Join(p.Dir, "passwd")
+	cmd := exec.Command(sealmq(t), "passwd", "add", accounts, "alice", "--format", "scram", "--stdin")
+	cmd.Stdin = strings.NewReader("pencil\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	port, plain := freePort(t), freePort(t)
+	config := writeIn(t, p.Dir, "sealmq.yaml", fmt.Sprintf(`version: 1
+node: {data_dir: data}
+listeners:
+  - {name: tls, bind: "127.0.0.1:%d", tls: {cert: server.crt, key: server.key}}
+  - {name: local, bind: "127.0.0.1:%d"}
+auth: {scram: {file: passwd}}
+acl: [{who: "user:alice", allow: all, topic: "scram/#"}]
+`, port, plain))
+	startServe(t, port, "--config "+config)
+	for _, c := range []struct{ port, ca, mechanism, user, password, want string }{
+		{strconv.Itoa(port), filepath.Join(p.Dir, "ca.crt"), "SCRAM-SHA-256", "alice", "pencil", "ok\n"},
+		{strconv.Itoa(port), filepath.Join(p.Dir, "ca.crt"), "SCRAM-SHA-512", "alice", "pencil", "ok\n"},
+		{strconv.Itoa(plain), "-", "SCRAM-SHA-256", "alice", "pencil", "ok\n"},
+		{strconv.Itoa(port), filepath.Join(p.Dir, "ca.crt"), "SCRAM-SHA-256", "alice", "pen", "refused\n"},
+		{strconv.Itoa(port), filepath.Join(p.Dir, "ca.crt"), "SCRAM-SHA-256", "mallory", "pencil", "refused\n"},
+	} {
+		out := mustRun(t, filepath.Join(dir, "paho5scram"), c.port, c.ca, c.mechanism, c.user, c.password)
+		if out != c.want {
+			t.Errorf("%s %s %s: %q, want %q", c.mechanism, c.user, c.password, out, c.want)
+		}
+	}
+	(&secured{t: t, config: config}).explained("login", "scram: ", `"mallory"`)
+}
