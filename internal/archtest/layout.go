@@ -143,7 +143,10 @@ var layout = []Package{
 	},
 	{
 		Dir: "internal/outcomes", Layer: Wiring,
-		May: []string{"client", "cose", "internal/config", "internal/node", "internal/protecting", "keyring", "mqtt", "protect", "vectors", "internal/wiretap"},
+		May: []string{
+			brokerDir, "client", "cose", "internal/ca", "internal/config", "internal/node", "internal/protecting", "internal/wiretap", "keyring", "mqtt",
+			"protect", "vectors",
+		},
 	},
 	{
 		Dir: "internal/bench", Layer: Wiring,

@@ -490,8 +490,10 @@ func TestCoverage(t *testing.T) {
 // TestTable: what is remembered of topics is what a look at all rules gives, and the memory is bounded.
 func TestTable(t *testing.T) {
 	rules := []Rule{
-		{Topic: "a/+/c", Require: protect.Requirement{Fresh: true}, Mode: Enforce}, {Topic: "a/#", Require: protect.Requirement{Confidential: true}, Mode: Observe},
-		{Topic: "b", MaxAge: time.Minute, Mode: Enforce}, {Topic: "b/#", MaxAge: time.Second, Mode: Enforce},
+		{Topic: "a/+/c", Require: protect.Requirement{Fresh: true}, Mode: Enforce},
+		{Topic: "a/#", Require: protect.Requirement{Confidential: true}, Mode: Observe},
+		{Topic: "b", MaxAge: time.Minute, Mode: Enforce},
+		{Topic: "b/#", MaxAge: time.Second, Mode: Enforce},
 	}
 	tab := newTable(rules, nil)
 	for _, c := range []struct {

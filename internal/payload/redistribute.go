@@ -3,7 +3,6 @@ package payload
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/sealmq/sealmq/internal/message"
 	"github.com/sealmq/sealmq/keyring"
@@ -160,14 +159,4 @@ func (p *Policy) Renew(m *message.Message) (out []byte, ok bool) {
 		return nil, false
 	}
 	return out, true
-}
-
-// groupsOf lists the redistribution keys in use, for messages to the operator.
-func (cur *policy) groupsOf() []string {
-	var out []string
-	for k := range cur.out {
-		out = append(out, k.group)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }
