@@ -15,6 +15,7 @@ import (
 
 type keysCommand struct {
 	New      keysNewCommand      `cmd:"" help:"Make a key, and the keyring if there is none."`
+	Derive   keysDeriveCommand   `cmd:"" help:"Derive a message key from a pre-shared key."`
 	Ls       keysLsCommand       `cmd:"" help:"List the keys."`
 	Show     keysShowCommand     `cmd:"" help:"Show everything about a key but the key."`
 	Bind     keysBindCommand     `cmd:"" help:"Change the topics or the client that a key belongs to."`
@@ -31,7 +32,7 @@ func (*keysCommand) Example() string { return "sealmq keys ls" }
 
 // policyFlags are the fields of a record that its holder chooses.
 type policyFlags struct {
-	Topics      []string `name:"topics" sep:"none" placeholder:"FILTER" group:"Policy" help:"Topic filter on which the key may be used. Can be repeated; message keys need one."`
+	Topics      []string `name:"topics" sep:"none" placeholder:"FILTER" group:"Policy" help:"Topic filter on which the key may be used. Can be repeated; default # (all topics)."`
 	Sender      string   `name:"sender" placeholder:"RULE" group:"Policy" help:"Where the sender's id stands: wire (8 bytes in each message) or wire:N, fixed:ID or fixed:0xHEX, client-id, redistribution (sealed again by a broker) or anonymous. Default: wire for shared keys, the key's own id for signatures, anonymous for recipients, client-id for credentials."`
 	ClientID    string   `name:"client-id" placeholder:"ID" group:"Policy" help:"Client Identifier that the key belongs to."`
 	MaxAge      duration `name:"max-age" placeholder:"SECONDS" group:"Policy" help:"Messages older than this are refused."`
@@ -53,7 +54,7 @@ func (f *policyFlags) apply(rec *keyring.Record) error {
 	rec.Broker = f.Broker
 	credential := rec.Use == keyring.UseP1 || rec.Use == keyring.UseP2 || rec.Use == keyring.UseP3
 	if len(f.Topics) == 0 && !credential {
-		return usageError("no topics given", "a key is bound to the topics it may be used on", "add --topics FILTER, such as --topics 'plant/#'")
+		rec.Topics = []string{"#"}
 	}
 	for _, t := range f.Topics {
 		if _, err := topic.ParseFilter(t); err != nil {

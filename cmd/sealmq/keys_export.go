@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -15,10 +16,10 @@ import (
 // keysExportCommand writes keys for others.
 type keysExportCommand struct {
 	Names    []string `arg:"" name:"NAME" help:"Names or kids of the keys; more than one only in a bundle."`
-	Out      string   `name:"out" required:"" placeholder:"FILE" help:"File to write; it must not exist."`
+	Out      string   `name:"out" placeholder:"FILE" help:"File to write; it must not exist. Default NAME with .pub, .jwk, .pem, .bundle or .public; a secret needs a name."`
 	Format   string   `name:"format" enum:"cose,jwk,pem" default:"cose" help:"Form of a single key: COSE_Key, JWK or PEM."`
 	To       string   `name:"to" placeholder:"FILE" help:"Public key of the recipient: writes a bundle that only its owner can open."`
-	From     string   `name:"from" placeholder:"NAME" help:"Exporter that signs the bundle."`
+	From     string   `name:"from" placeholder:"NAME" help:"Exporter that signs the bundle; default the one of this keyring."`
 	Broker   bool     `name:"to-broker" help:"The recipient is a broker: an end-to-end key is refused."`
 	Secret   bool     `name:"export-secret-key" help:"Write the secret itself. Whoever reads the file has the key."`
 	Describe bool     `name:"describe" help:"Write what a broker may know of a shared key that it must not hold: all but the key."`
@@ -33,6 +34,12 @@ func (*keysExportCommand) Example() string { return "sealmq keys export press-7 
 
 // Run writes one key, or a bundle.
 func (c *keysExportCommand) Run(a *app) error {
+	if c.Out == "" {
+		if c.Secret && c.To == "" {
+			return usageError("cannot export a secret without --out", "whoever reads the file has the key, so it has to be named", "add --out FILE")
+		}
+		c.Out = c.Names[0] + c.ending()
+	}
 	if _, err := os.Lstat(c.Out); err == nil {
 		return usageError("cannot write "+c.Out, "the file exists", "choose another --out, or remove the file")
 	}
@@ -185,6 +192,9 @@ func (c *keysExportCommand) encode(rec *keyring.Record) ([]byte, error) {
 
 // bundle writes records, signed by the exporter and sealed to the recipient. Of key pairs it holds the public half.
 func (c *keysExportCommand) bundle(a *app, keys *protecting.Keys) error {
+	if own := ownExporters(keys); c.From == "" && len(own) == 1 {
+		c.From = hex.EncodeToString(own[0].KID)
+	}
 	if c.From == "" {
 		return usageError("cannot make a bundle without --from", "somebody has to sign it", "sealmq keys new NAME --type exporter"+keyringArg(keys))
 	}
@@ -227,7 +237,7 @@ func (c *keysExportCommand) bundle(a *app, keys *protecting.Keys) error {
 	if err != nil {
 		return keyFailure(err)
 	}
-	out.Did, out.DryRun = fmt.Sprintf("exported %d keys, signed by %s, sealed to %x", len(bundle.Records), c.From, recipient.KID), c.DryRun
+	out.Did, out.DryRun = fmt.Sprintf("exported %d keys, signed by %s, sealed to %x", len(bundle.Records), exporter.Group, recipient.KID), c.DryRun
 	if !c.DryRun {
 		if err := writeNew(c.Out, b, true); err != nil {
 			return err
@@ -236,6 +246,28 @@ func (c *keysExportCommand) bundle(a *app, keys *protecting.Keys) error {
 	}
 	out.next("at the recipient: sealmq keys import " + c.Out)
 	return out.print(a, c.JSON)
+}
+
+// ending is what the name of a file ends with if none is given.
+func (c *keysExportCommand) ending() string {
+	switch {
+	case c.To != "":
+		return ".bundle"
+	case c.Describe:
+		return ".public"
+	}
+	return map[string]string{"cose": ".pub", "jwk": ".jwk", "pem": ".pem"}[c.Format]
+}
+
+// ownExporters are the exporters whose secret is here.
+func ownExporters(keys *protecting.Keys) []*keyring.Record {
+	var own []*keyring.Record
+	for _, rec := range keys.Exporters() {
+		if rec.Seals() && rec.Key.Private() {
+			own = append(own, rec)
+		}
+	}
+	return own
 }
 
 // recipient reads the public key that --to names.

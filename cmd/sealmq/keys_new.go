@@ -62,6 +62,9 @@ func (c *keysNewCommand) Run(a *app) error {
 	for _, n := range nextAfterNew(rec, c.Name) {
 		out.next(n + keyringArg(keys))
 	}
+	if len(rec.Topics) == 1 && rec.Topics[0] == "#" && len(c.Topics) == 0 {
+		out.next("sealmq keys bind " + c.Name + " --topics FILTER" + keyringArg(keys) + ", since it may be used on all topics")
+	}
 	return out.print(a, c.JSON)
 }
 

@@ -40,6 +40,7 @@ func (f *protectFlags) sealing(a *app, keys *protecting.Keys, cfg *client.Config
 	if options.Level == protecting.LevelNone && (len(f.KeyNames)+len(f.To) > 0 || f.TTL != 0) && f.WillProtect == "" {
 		return nil, usageError("cannot use a key without --protect", "the message would leave as it is", "add --protect mac, sign, encrypt or sign+encrypt")
 	}
+	options.Shared = f.WillProtect != ""
 	will := options
 	will.Will = true
 	if f.WillProtect != "" {

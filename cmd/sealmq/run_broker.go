@@ -27,7 +27,7 @@ const stopTimeout = 10 * time.Second
 func (a *app) runBroker(ctx context.Context, plan *config.Plan, log *slog.Logger, level *slog.LevelVar) error {
 	n, err := node.Start(ctx, plan, log, readBuild(false).Version)
 	if err != nil {
-		return startError(err)
+		return startError(err, plan)
 	}
 	a.announce(n, plan)
 	manager := a.supervisor(log)
@@ -123,10 +123,14 @@ func reload(n *node.Node, plan *config.Plan, log *slog.Logger, level *slog.Level
 }
 
 // startError says in the form of the command line why the broker did not start.
-func startError(err error) error {
+func startError(err error, plan *config.Plan) error {
 	var busy *transport.BusyError
 	if errors.As(err, &busy) {
-		return &failure{exitFailed, fmt.Sprintf("cannot listen on %v", busy.Address), busy.Why(), busy.Hint(), err}
+		hint := busy.Hint()
+		if file := plan.File(); file != "" && plan.Config.Origin("listeners").Flag == "" {
+			hint = busy.HintOr("give its listener another port in " + file)
+		}
+		return &failure{exitFailed, fmt.Sprintf("cannot listen on %v", busy.Address), busy.Why(), hint, err}
 	}
 	f := &failure{exitFailed, "cannot start the broker", err.Error(), "", err}
 	var altered *audit.Bad

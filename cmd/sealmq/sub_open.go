@@ -31,7 +31,7 @@ func (c *subCommand) protect(a *app, cfg *client.Config) (*protecting.Opening, e
 	var err error
 	needs := c.Require != "checksum" && !(c.Require == "" && c.Open != "require" && c.Checksum != "")
 	if checks && (needs || c.Keyring != "") || c.Credential != "" {
-		if keys, err = c.keyringFlags.open(a); err != nil {
+		if keys, err = c.openKeys(a); err != nil {
 			return nil, err
 		}
 	}
@@ -53,6 +53,17 @@ func (c *subCommand) protect(a *app, cfg *client.Config) (*protecting.Opening, e
 	}
 	opening, err := protecting.NewOpening(keys, o)
 	return opening, keyFailure(err)
+}
+
+// openKeys opens the keyring. --open auto goes without one, unless it was named: then nothing is opened, and -v says so.
+func (c *subCommand) openKeys(a *app) (*protecting.Keys, error) {
+	if c.Open == "auto" && c.Keyring == "" && c.Require == "" && c.Credential == "" && !c.KeepReplay {
+		path, err := c.keyringFlags.path()
+		if err != nil || !protecting.Exists(path) {
+			return nil, nil
+		}
+	}
+	return c.keyringFlags.open(a)
 }
 
 // shown is what was found out about a message.

@@ -4,16 +4,17 @@ import (
 	"slices"
 
 	"github.com/sealmq/sealmq/internal/identity"
+	"github.com/sealmq/sealmq/keyring"
 )
 
-// keeper is a method whose files say who has an account, so that a removed one ends.
+// keeper is a method whose files say who may log in, so that whoever is removed ends.
 type keeper interface {
-	// keeps reports whether a principal of that name could still log in.
-	keeps(name string) bool
+	// keeps reports whether a principal of the method could still log in.
+	keeps(p identity.Principal) bool
 }
 
 // Entitled says why a principal would not be let in any more, nil when it would: its method is no longer offered, or its
-// account is gone. A new password does not end the connections of an account. It does not block.
+// account or key is gone. A new password does not end the connections of an account. It does not block.
 func (l *Login) Entitled(p identity.Principal) error {
 	c := l.current.Load()
 	if p.IsAnonymous() {
@@ -22,25 +23,41 @@ func (l *Login) Entitled(p identity.Principal) error {
 		}
 		return nil
 	}
-	i := slices.IndexFunc(c.methods, func(m method) bool { return m.name() == p.Method })
+	name := p.Method
+	if _, is := credentialForms[name]; is {
+		name = "credential"
+	}
+	i := slices.IndexFunc(c.methods, func(m method) bool { return m.name() == name })
 	if i < 0 {
-		if !slices.Contains(Methods, p.Method) {
-			return nil // principals of other kinds are judged by whoever made them
-		}
 		return &Refusal{Method: p.Method, Check: "login method", Expected: "one that is configured", Found: quote(p.Method)}
 	}
-	if k, ok := c.methods[i].(keeper); ok && !k.keeps(p.Name) {
-		return &Refusal{Method: p.Method, Check: "account", Expected: "one in the account file", Found: "none for " + quote(p.Name)}
+	if k, ok := c.methods[i].(keeper); ok && !k.keeps(p) {
+		return &Refusal{Method: p.Method, Check: "account or key", Expected: "one in the files of the method", Found: "none for " + quote(p.Name)}
 	}
 	return nil
 }
 
-func (p *password) keeps(name string) bool {
-	acc := p.account(name)
+func (p *password) keeps(who identity.Principal) bool {
+	acc := p.account(who.Name)
 	return acc != nil && (acc.Passwordless || acc.Password != nil)
 }
 
-func (s *scramMethod) keeps(name string) bool {
-	acc := s.accounts.Get(name)
+func (s *scramMethod) keeps(who identity.Principal) bool {
+	acc := s.accounts.Get(who.Name)
 	return acc != nil && slices.ContainsFunc(s.options.Mechanisms, func(m Mechanism) bool { return acc.SCRAM[m] != nil })
+}
+
+// keeps asks for the account of p1, and otherwise for a key that gives the name.
+func (c *credential) keeps(who identity.Principal) bool {
+	form := credentialForms[who.Method]
+	if form == keyring.UseP1 {
+		return c.passwords != nil && c.passwords.keeps(who)
+	}
+	return slices.ContainsFunc(c.verifier.Keys.Records(), func(rec *keyring.Record) bool {
+		if rec.Use != form || !rec.Opens() {
+			return false
+		}
+		name, err := c.identity.of(rec)
+		return err == nil && name == who.Name
+	})
 }

@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/retained"
 	"github.com/sealmq/sealmq/internal/router"
 	"github.com/sealmq/sealmq/internal/store"
@@ -92,7 +91,7 @@ func New(o Options) *Broker {
 	b.flusher.init()
 	b.timers.wake = make(chan struct{}, 1)
 	b.starts = make(chan *conn)
-	b.owners.count = make(map[identity.Principal]int)
+	b.owners.count = make(map[uint64]int32)
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
 	return b
 }

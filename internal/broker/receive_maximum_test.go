@@ -78,6 +78,7 @@ func TestSendQuotaNeverGrows(t *testing.T) {
 		for pid := mqtt.PacketID(1); pid < 50; pid++ {
 			sub.send(&mqtt.Puback{PacketID: pid}, &mqtt.Pubcomp{PacketID: pid})
 		}
+		r.settle() // read later, they would acknowledge the messages below
 		pub := r.connect("pub")
 		for range 3 {
 			pub.publish(msg("a", "x", 1))

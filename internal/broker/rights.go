@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"hash/maphash"
 	"sync"
 
 	"github.com/sealmq/sealmq/internal/identity"
@@ -150,17 +151,23 @@ func (b *Broker) endFull(s *clientSession, epoch uint64) {
 	b.endIfOffline(w, s, epoch)
 }
 
-// owners counts the durable sessions of each principal.
+// owners counts the durable sessions of each principal. A large fleet has as many principals as sessions, so that they are
+// known by a hash only. Two of the same hash, which nobody can look for, would share one limit.
 type owners struct {
 	mu    sync.Mutex
-	count map[identity.Principal]int
+	count map[uint64]int32
 }
+
+var ownerSeed = maphash.MakeSeed()
+
+func ownerKey(p identity.Principal) uint64 { return maphash.Comparable(ownerSeed, p) }
 
 func (o *owners) add(p identity.Principal, n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.count[p] += n; o.count[p] <= 0 {
-		delete(o.count, p)
+	k := ownerKey(p)
+	if o.count[k] += int32(n); o.count[k] <= 0 {
+		delete(o.count, k)
 	}
 }
 
@@ -168,10 +175,11 @@ func (o *owners) add(p identity.Principal, n int) {
 func (o *owners) take(p identity.Principal, limit int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if limit > 0 && o.count[p] >= limit {
+	k := ownerKey(p)
+	if limit > 0 && int(o.count[k]) >= limit {
 		return false
 	}
-	o.count[p]++
+	o.count[k]++
 	return true
 }
 

@@ -23,15 +23,15 @@ const (
 // timer is an entry of the schedule, of which an owner has one for each kind: what it waits for may change often and be
 // far away, and must not stay in the schedule, or keep its owner in memory, when it is void.
 type timer struct {
-	kind    timerKind
 	conn    *conn
 	session *clientSession
 
-	// Under the lock of timers.
+	// Under the lock of timers, but for kind.
 	due   int64  // Unix nanoseconds
 	epoch uint64 // of the session; a client that came back since makes the entry void
-	place int    // in the queue, from 1 on; 0: not in it
+	place int32  // in the queue, from 1 on; 0: not in it
 	dead  bool   // the owner has ended: nothing is due any more
+	kind  timerKind
 }
 
 // timers is the broker's one schedule.
@@ -66,7 +66,7 @@ func (t *timers) put(e *timer, due int64, epoch uint64) {
 	if e.place == 0 {
 		heap.Push(&t.queue, e)
 	} else {
-		heap.Fix(&t.queue, e.place-1)
+		heap.Fix(&t.queue, int(e.place)-1)
 	}
 	if e.place == 1 {
 		select {
@@ -82,7 +82,7 @@ func (t *timers) stop(e *timer, dead bool) {
 	defer t.mu.Unlock()
 	e.dead = e.dead || dead
 	if e.place > 0 {
-		heap.Remove(&t.queue, e.place-1)
+		heap.Remove(&t.queue, int(e.place)-1)
 	}
 }
 
@@ -265,14 +265,14 @@ func (q timerQueue) Less(i, j int) bool { return q[i].due < q[j].due }
 
 func (q timerQueue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
-	q[i].place, q[j].place = i+1, j+1
+	q[i].place, q[j].place = int32(i+1), int32(j+1)
 }
 
 // Push implements heap.Interface.
 func (q *timerQueue) Push(x any) {
 	e := x.(*timer)
 	*q = append(*q, e)
-	e.place = len(*q)
+	e.place = int32(len(*q))
 }
 
 // Pop implements heap.Interface.

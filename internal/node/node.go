@@ -44,6 +44,7 @@ type Node struct {
 	payload   payloads
 	watch     watch // of whoever calls Reload and Poll
 	version   string
+	stopTidy  context.CancelFunc
 
 	started        atomic.Bool
 	down           atomic.Pointer[string]         // why a listener stopped by itself; nil while all run
@@ -114,6 +115,9 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 		n.closeListeners()
 		return nil, errors.Join(err, n.closeControl(socket), store.Close())
 	}
+	tidying, stopTidy := context.WithCancel(context.WithoutCancel(ctx))
+	n.stopTidy = stopTidy
+	n.serving.Go(func() { n.tidy(tidying) })
 	n.serving.Go(func() {
 		if err := n.control.Serve(socket); err != nil {
 			n.fail(fmt.Errorf("control socket: %w", err))
@@ -311,6 +315,7 @@ func (n *Node) entitled(ev *identity.Evidence, p *identity.Principal) error {
 
 // Stop ends the broker in order: no new connections, clients are told, what was acknowledged is in the store.
 func (n *Node) Stop(ctx context.Context) error {
+	n.stopTidy()
 	err := errors.Join(n.control.Close(), n.removeControlTemp(), n.broker.Shutdown(ctx), n.closeOps())
 	n.serving.Wait()
 	n.lifecycle(audit.Stop)

@@ -3,7 +3,6 @@ package node
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -361,7 +360,7 @@ rules:
 		t.Errorf("reload: %v", err)
 	}
 	s.stop()
-	if n, err := Start(t.Context(), s.plan, slog.New(slog.DiscardHandler), "test"); err == nil || !strings.Contains(err.Error(), "forbidden") {
+	if n, err := Start(t.Context(), s.plan, discard, "test"); err == nil || !strings.Contains(err.Error(), "forbidden") {
 		if n != nil {
 			s.n = n
 		}

@@ -25,6 +25,9 @@ import (
 	"github.com/sealmq/sealmq/protect"
 )
 
+// discard is a log that nobody reads.
+var discard = slog.New(slog.DiscardHandler)
+
 // patience is how long a test waits for what must happen.
 const patience = 30 * time.Second
 
@@ -38,6 +41,7 @@ type sealedNode struct {
 	pki  *pkitest.PKI
 
 	auth       string // section of the file
+	more       string // further sections
 	protection string // section of the file, as last written
 }
 
@@ -71,13 +75,14 @@ listeners:
   - {name: local, bind: "127.0.0.1:0"}
   - {name: lan, bind: "127.0.0.1:0", tls: {cert: %[1]s/server.crt, key: %[1]s/server.key}}
 %[2]s
+%[3]s
 groups: {operators: ["method:anonymous"]}
 acl:
   - {who: anyone, allow: all, topic: "#"}
   - {who: anyone, allow: subscribe, topic: "$quarantine/#"}
 keys: {dir: keys}
 protection:
-`, s.pki.Dir, s.auth)
+`, s.pki.Dir, s.auth, s.more)
 	for _, line := range strings.Split(strings.TrimSpace(protection), "\n") {
 		text += "  " + line + "\n"
 	}

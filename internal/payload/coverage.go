@@ -112,14 +112,20 @@ func (c *coverage) keep(rules []Rule) {
 }
 
 func (c *coverage) passed(con *concern, a *message.Arrival, now time.Time) {
-	c.count(con, a, now, "")
+	c.count(con, a, now, func(int) string { return "" })
 }
 
-func (c *coverage) failed(con *concern, a *message.Arrival, why protect.Reason, now time.Time) {
-	c.count(con, a, now, why.String())
+// failed counts a message that does not meet all rules together; unmet says which of them it does not meet.
+func (c *coverage) failed(con *concern, a *message.Arrival, why protect.Reason, unmet func(rule int) bool, now time.Time) {
+	c.count(con, a, now, func(rule int) string {
+		if unmet(rule) {
+			return why.String()
+		}
+		return ""
+	})
 }
 
-func (c *coverage) count(con *concern, a *message.Arrival, now time.Time, reason string) {
+func (c *coverage) count(con *concern, a *message.Arrival, now time.Time, reason func(rule int) string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dirty = true
@@ -127,7 +133,7 @@ func (c *coverage) count(con *concern, a *message.Arrival, now time.Time, reason
 		if i >= len(c.order) {
 			continue // a message judged by rules that have just been replaced
 		}
-		c.rules[c.order[i]].count(c, a, now, reason)
+		c.rules[c.order[i]].count(c, a, now, reason(i))
 	}
 }
 

@@ -155,7 +155,7 @@ func (p *Policy) judge(cur *policy, c *concern, a *message.Arrival) *message.Jud
 		p.counts.passed(c, a, p.clock())
 		return p.admit(cur, c, a, &o)
 	}
-	p.counts.failed(c, a, o.refusal.Reason, p.clock())
+	p.counts.failed(c, a, o.refusal.Reason, cur.unmet(c, a, o.refusal), p.clock())
 	if c.warns {
 		p.warn(cur, c, a, o.refusal)
 	}

@@ -74,14 +74,10 @@ func (cur *policy) expected(c *concern) string {
 func (cur *policy) decider(c *concern, among []int, a *message.Arrival, r *protect.Refusal) identity.Rule {
 	best := among[0]
 	if r.Reason == protect.ReasonUnprotected {
-		d := protect.Delivery{Topic: a.Topic, Payload: a.Payload, Retain: a.Retain, ClientID: a.ClientID, TLS: a.Encrypted, FormOnly: true, AnyKey: true}
-		res, _, err := cur.opener.Begin(nil, &d, protect.Requirement{}, c.wanted.form)
-		if err != nil {
-			res = protect.Result{Form: protect.FormPlain}
-		}
+		unmet := cur.unmet(c, a, r)
 		for _, i := range among {
-			if rule := &cur.table.rules[i]; rule.effective().Check(&res) != nil {
-				return rule.place()
+			if unmet(i) {
+				return cur.table.rules[i].place()
 			}
 		}
 	}
@@ -91,6 +87,20 @@ func (cur *policy) decider(c *concern, among []int, a *message.Arrival, r *prote
 		}
 	}
 	return cur.table.rules[best].place()
+}
+
+// unmet says of each rule whether a refused message does not meet it by itself: all of them, unless the message is what it
+// says and only less than was asked for.
+func (cur *policy) unmet(c *concern, a *message.Arrival, r *protect.Refusal) func(rule int) bool {
+	if r.Reason != protect.ReasonUnprotected {
+		return func(int) bool { return true }
+	}
+	d := protect.Delivery{Topic: a.Topic, Payload: a.Payload, Retain: a.Retain, ClientID: a.ClientID, TLS: a.Encrypted, FormOnly: true, AnyKey: true}
+	res, _, err := cur.opener.Begin(nil, &d, protect.Requirement{}, c.wanted.form)
+	if err != nil {
+		res = protect.Result{Form: protect.FormPlain}
+	}
+	return func(rule int) bool { return cur.table.rules[rule].effective().Check(&res) != nil }
 }
 
 // place is the rule as refusals name it.

@@ -50,9 +50,11 @@ type SealOptions struct {
 	// ContentFormat is a CoAP Content-Format, sent in the protected header; nil: none.
 	ContentFormat *uint16
 	// Will: what is sealed is a Will, which is always in order.
-	Will  bool
-	TTL   time.Duration // whole seconds; 0: no expiry
-	Clock protect.Clock
+	Will bool
+	// Shared: the names are for two levels, those of messages and of the Will; each takes what fits it.
+	Shared bool
+	TTL    time.Duration // whole seconds; 0: no expiry
+	Clock  protect.Clock
 }
 
 // ErrOptions is wrapped when the names given do not fit the level.
@@ -73,7 +75,7 @@ type Sealing struct {
 func NewSealing(keys *Keys, o SealOptions) (*Sealing, error) {
 	s := &Sealing{level: o.Level, checksum: o.Checksum, ttl: o.TTL, format: o.ContentFormat, clock: o.Clock}
 	if o.Level == LevelNone || o.Level == LevelChecksum {
-		if len(o.Keys)+len(o.To) > 0 || o.TTL != 0 {
+		if !o.Shared && (len(o.Keys)+len(o.To) > 0 || o.TTL != 0) {
 			return nil, fmt.Errorf("%w: level %s has no key and no expiry", ErrOptions, o.Level)
 		}
 		if s.checksum == protect.ChecksumNone {
@@ -105,8 +107,14 @@ func (k *Keys) records(o *SealOptions) (*protect.SealerConfig, error) {
 	if uses == nil {
 		return nil, fmt.Errorf("%w: level %q", ErrOptions, o.Level)
 	}
+	encrypts := o.Level == LevelEncrypt || o.Level == LevelSignEncrypt
 	for _, name := range o.Keys {
 		rec, err := k.Sealing(name, uses...)
+		if err != nil && o.Shared {
+			if _, other := k.Sealing(name, keyring.UseR, keyring.UseS, keyring.UseMAC, keyring.UseSign); other == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -120,13 +128,15 @@ func (k *Keys) records(o *SealOptions) (*protect.SealerConfig, error) {
 		*place = rec
 	}
 	for _, name := range o.To {
+		if o.Shared && !encrypts {
+			break
+		}
 		rec, err := k.Sealing(name, keyring.UseEnc)
 		if err != nil {
 			return nil, err
 		}
 		cfg.Recipients = append(cfg.Recipients, rec)
 	}
-	encrypts := o.Level == LevelEncrypt || o.Level == LevelSignEncrypt
 	switch {
 	case !encrypts && len(cfg.Recipients) > 0:
 		return nil, fmt.Errorf("%w: level %s has no recipients", ErrOptions, o.Level)

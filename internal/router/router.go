@@ -2,7 +2,6 @@ package router
 
 import (
 	"hash/maphash"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -71,7 +70,7 @@ func New[S comparable](c Config) *Router[S] {
 
 // Subscribe adds the subscription of s to f, or replaces it, options and all [MQTT-3.8.4-3]. With a share it is a
 // membership of that Shared Subscription, which is apart from a plain subscription to the same filter. f and share must
-// come from package topic and o must be within its bounds; Subscribe copies the strings it keeps.
+// come from package topic and o must be within its bounds. f is kept and must not lie in a buffer that is used again.
 func (r *Router[S]) Subscribe(share topic.ShareName, f topic.Filter, s S, o Options) (replaced bool) {
 	x := sub[S]{subscriber: s, tag: r.tagOf(s), options: pack(o)}
 	changed := false
@@ -193,7 +192,7 @@ func (s *shard[S]) change(f string, create bool, edit func(*entry[S]) bool) (cha
 		if s.filters == nil {
 			s.filters = make(map[string]*entry[S])
 		}
-		s.filters[strings.Clone(f)] = e
+		s.filters[f] = e
 		s.peak = max(s.peak, len(s.filters))
 		return changed
 	}

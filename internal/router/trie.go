@@ -22,6 +22,10 @@ type trie[S comparable] struct {
 	path    []*node[S] // scratch of the writer
 }
 
+// maxShared is the length of a filter, in bytes, up to which a node keeps it in memory instead of a copy of its own level:
+// whoever subscribed keeps it, too, most often for as long.
+const maxShared = 64
+
 // node is a level of one or more filters.
 type node[S comparable] struct {
 	level string
@@ -84,6 +88,7 @@ func (t *trie[S]) change(f string, create bool, edit func(*entry[S])) {
 func (t *trie[S]) locate(f string, create bool) *atomic.Pointer[entry[S]] {
 	n := &t.root
 	t.path = append(t.path[:0], n)
+	long := len(f) > maxShared
 	for more := true; more; {
 		var level string
 		level, f, more = strings.Cut(f, "/")
@@ -102,7 +107,10 @@ func (t *trie[S]) locate(f string, create bool) *atomic.Pointer[entry[S]] {
 			tag := t.tag(level)
 			next = n.child(level, tag)
 			if next == nil && create {
-				next = &node[S]{level: strings.Clone(level)}
+				if long {
+					level = strings.Clone(level)
+				}
+				next = &node[S]{level: level}
 				t.nodes.Add(1)
 				n.kids.put(child[S]{next, tag}, func(*child[S]) bool { return false })
 			}

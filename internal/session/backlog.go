@@ -43,6 +43,7 @@ func (s *Session) ready(ord store.Ord, sole bool) {
 // Stored says from which place on rows are to be read that are only in the store, for a Fetched event, and whether
 // there are any now. What Effects.Fetch says about the read holds here, too.
 func (s *Session) Stored() (from store.Ord, more bool) {
+	s.wake()
 	s.fetchUntil = s.lastOrd + 1
 	if len(s.unready) > 0 {
 		s.fetchUntil = s.unready[0]

@@ -64,21 +64,28 @@ type Entry struct {
 // Session is the state. Create it with New or Restore.
 type Session struct {
 	id      store.SessionID
-	durable bool
 	limits  *Limits
-
-	ring    ring
-	sent    uint64 // position of the oldest entry without a Packet Identifier
-	rerel   uint64 // next entry whose PUBREL may have to be sent again; equal to sent when there is none
-	resend  uint64 // the same for PUBLISH; new messages wait until both have reached sent
-	holes   int    // unsent entries that expired in place
-	queued  int64  // bytes of unsent entries, in memory and in the store
+	queued  int64 // bytes of unsent entries, in memory and in the store
 	lastOrd store.Ord
 
 	// Rows of the store that follow the ring. While there are any, new entries go to the store only.
-	disk       int         // how many
-	diskFrom   store.Ord   // the first of them is at or after this place
-	unready    []store.Ord // those whose batch is not in the store's hands yet, ascending
+	disk     int       // how many
+	diskFrom store.Ord // the first of them is at or after this place
+
+	durable bool
+	*active // never nil
+}
+
+// active is what a session needs while it has a connection or something under way. Most sessions of a large fleet wait
+// for their clients with nothing but rows in the store, and have none of it.
+type active struct {
+	ring   ring
+	sent   uint64 // position of the oldest entry without a Packet Identifier
+	rerel  uint64 // next entry whose PUBREL may have to be sent again; equal to sent when there is none
+	resend uint64 // the same for PUBLISH; new messages wait until both have reached sent
+	holes  int    // unsent entries that expired in place
+
+	unready    []store.Ord // rows whose batch is not in the store's hands yet, ascending
 	fetching   bool
 	fetchUntil store.Ord // the read that was asked for speaks for the places before this one
 
@@ -89,10 +96,27 @@ type Session struct {
 	inbound idSet // received, not yet released; marked: counted against this connection
 }
 
+// asleep stands for the active state of all sessions that have none. It is read only.
+var asleep active
+
+// wake gives the session an active state of its own, before anything in it changes.
+func (s *Session) wake() {
+	if s.active == &asleep {
+		s.active = new(active)
+	}
+}
+
+// doze gives the active state back when nothing is in it.
+func (s *Session) doze() {
+	if !s.attached && !s.fetching && s.ring.len() == 0 && s.inbound.len() == 0 && len(s.unready) == 0 {
+		s.active = &asleep
+	}
+}
+
 // New returns the state of a session that begins now. durable says whether its rows are written to the store under
 // id.
 func New(id store.SessionID, durable bool, limits *Limits) *Session {
-	return &Session{id: id, durable: durable, limits: limits}
+	return &Session{id: id, durable: durable, limits: limits, active: &asleep}
 }
 
 // Restore returns the state of a durable session as the store knows it. The bodies of messages in flight are missing
@@ -101,6 +125,11 @@ func New(id store.SessionID, durable bool, limits *Limits) *Session {
 func Restore(row *store.SessionRow, limits *Limits) *Session {
 	s := New(row.ID, true, limits)
 	s.lastOrd, s.queued, s.disk = row.QueueLast, row.QueueBytes, row.QueueCount
+	if len(row.Inflight)+len(row.Inbound) == 0 {
+		s.diskFrom = row.QueueFirst
+		return s
+	}
+	s.wake()
 	for _, f := range row.Inflight {
 		if !s.restoreInflight(f) {
 			break // not what a session writes; the queue row, if any, is delivered as a new message

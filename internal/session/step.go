@@ -130,6 +130,7 @@ func (fx *Effects) Reset() {
 // Step applies one event at the time now (Unix nanoseconds). It never blocks and never fails; what the client did wrong
 // is the Outcome.
 func (s *Session) Step(ev Event, now int64, fx *Effects) {
+	s.wake()
 	switch ev.Kind {
 	case Attach:
 		s.attach(ev.Quota, fx)
@@ -137,6 +138,7 @@ func (s *Session) Step(ev Event, now int64, fx *Effects) {
 	case Detach:
 		s.attached, s.paused = false, false
 		s.inbound.release()
+		s.doze()
 	case Enqueue:
 		s.enqueue(ev.Entry, fx)
 		if ev.Entry.Ready {

@@ -33,9 +33,13 @@ func (e *BusyError) Why() string {
 	}
 }
 
-// Hint is what to do next.
+// Hint is what to do next when addresses are given on the command line.
 func (e *BusyError) Hint() string {
-	other := "choose another port, for example --listen mqtt://" + netip.AddrPortFrom(e.Address.Addr(), e.Address.Port()+1).String()
+	return e.HintOr("choose another port, for example --listen mqtt://" + netip.AddrPortFrom(e.Address.Addr(), e.Address.Port()+1).String())
+}
+
+// HintOr is what to do next; other is what can be done besides stopping whoever has the address.
+func (e *BusyError) HintOr(other string) string {
 	if e.PID != 0 {
 		return "stop it (kill " + strconv.Itoa(e.PID) + "), or " + other
 	}

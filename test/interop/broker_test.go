@@ -20,12 +20,13 @@ import (
 )
 
 // patience bounds every wait for another process.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A broker is a running program that listens on a port of 127.0.0.1.
 type broker struct {
 	port int
 	pid  int
+	kill func() // ends it with SIGKILL
 }
 
 func (b broker) url(scheme string) string { return fmt.Sprintf("%s://127.0.0.1:%d", scheme, b.port) }
@@ -59,14 +60,24 @@ func startServe(t *testing.T, port int, flags string) broker {
 	}
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
+	killed := false
 	t.Cleanup(func() {
-		stop(t, cmd, exited)
+		if !killed {
+			stop(t, cmd, exited)
+		}
 		if t.Failed() {
 			t.Logf("output of %s:\n%s", args[0], output.String())
 		}
 	})
 	waitForPort(t, port, exited, output)
-	return broker{port: port, pid: cmd.Process.Pid}
+	return broker{port: port, pid: cmd.Process.Pid, kill: func() {
+		t.Helper()
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatalf("kill the broker: %v", err)
+		}
+		<-exited
+		killed = true
+	}}
 }
 
 func stop(t *testing.T, cmd *exec.Cmd, exited <-chan error) {

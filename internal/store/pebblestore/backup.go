@@ -126,7 +126,7 @@ func parseAny(key, record []byte, shared *authors) (err error) {
 	case tableInflight:
 		_, err = parseInflight(record)
 	case tableSession:
-		_, err = parseSession(record)
+		_, err = parseSession(record, &words{})
 	case tableSubscription:
 		_, err = parseSubscription("", record)
 	case tableWill:

@@ -110,6 +110,9 @@ func (s *Store) openDB() error {
 	defer cache.Unref() // the database holds its own reference
 	p := s.opts.pebbleOptions(cache, s.log)
 	p.Lock = s.lock
+	if err := checkManifest(s.opts.FS, s.dir); err != nil {
+		return err
+	}
 	db, err := pebble.Open(s.dir, p)
 	if err != nil {
 		return engineError(s.dir, "open", err)
@@ -158,10 +161,18 @@ func (s *Store) create() error {
 		return engineError(s.dir, "read", err)
 	}
 	empty := !it.First()
+	ours := false
+	if !empty {
+		_, err := unseal(it.Key(), it.Value())
+		ours = err == nil
+	}
 	if err := it.Close(); err != nil {
 		return engineError(s.dir, "read", err)
 	}
-	if !empty {
+	switch {
+	case ours:
+		return &store.CorruptError{Where: s.dir, What: "rows without the layout mark", Next: adviseRestore, Err: errRecord}
+	case !empty:
 		return fmt.Errorf("store %q holds data but no layout mark: %w", s.dir, store.ErrSchema)
 	}
 	b := s.db.NewBatch()

@@ -146,13 +146,40 @@ func appendSession(dst []byte, s *store.Session) []byte {
 	return appendPrincipal(appendText(appendText(dst, s.ClientID), s.Group), &s.Principal)
 }
 
-func parseSession(b []byte) (store.Session, error) {
+func parseSession(b []byte, words *words) (store.Session, error) {
 	r := reader{b: b}
 	s := store.Session{Version: mqtt.Version(r.byte()), Expiry: uint32(r.bounded(math.MaxUint32))}
 	s.ExpiresAt, s.Created = r.int64(), r.int64()
 	s.ClientID, s.Group = r.text(), r.text()
-	s.Principal = r.principal()
+	s.Principal.Method, s.Principal.Issuer = words.text(r.bytes()), words.text(r.bytes())
+	if name := r.bytes(); string(name) == s.ClientID { // as is usual for devices
+		s.Principal.Name = s.ClientID
+	} else {
+		s.Principal.Name = string(name)
+	}
 	return s, r.end()
+}
+
+// words shares texts of which there are few: the methods and issuers of principals. It is for one goroutine.
+type words struct {
+	known map[string]string
+}
+
+// maxWords bounds the table; beyond it texts are no longer shared.
+const maxWords = 64
+
+func (w *words) text(b []byte) string {
+	if shared, ok := w.known[string(b)]; ok {
+		return shared
+	}
+	v := string(b)
+	if w.known == nil {
+		w.known = map[string]string{}
+	}
+	if len(w.known) < maxWords {
+		w.known[v] = v
+	}
+	return v
 }
 
 // appendSubscription: options, Subscription Identifier. The filter is in the key.
@@ -326,13 +353,16 @@ func (r *reader) bounded(limit uint64) uint64 {
 	return v
 }
 
-func (r *reader) text() string {
+func (r *reader) text() string { return string(r.bytes()) }
+
+// bytes is a text that lies in the record.
+func (r *reader) bytes() []byte {
 	n := r.uint()
 	if n > uint64(len(r.b)) {
 		r.fail()
-		return ""
+		return nil
 	}
-	v := string(r.b[:n])
+	v := r.b[:n]
 	r.b = r.b[n:]
 	return v
 }

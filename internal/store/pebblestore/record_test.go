@@ -49,7 +49,7 @@ func TestRecordRoundTrip(t *testing.T) {
 			ClientID: text("client"), Group: text("group"), Principal: who, Version: mqtt.Version(rapid.Byte().Draw(t, "version")),
 			Expiry: rapid.Uint32().Draw(t, "expiry"), ExpiresAt: rapid.Int64().Draw(t, "ends"), Created: rapid.Int64().Draw(t, "created"),
 		}
-		gotS, err := parseSession(appendSession(nil, &s))
+		gotS, err := parseSession(appendSession(nil, &s), &words{})
 		same("session", s, gotS, err)
 
 		sub := store.Subscription{
@@ -164,7 +164,7 @@ func reencode(table byte, record []byte) []byte {
 			return appendInflight(nil, &in)
 		}
 	case tableSession:
-		if s, err := parseSession(record); err == nil {
+		if s, err := parseSession(record, &words{}); err == nil {
 			return appendSession(nil, &s)
 		}
 	case tableSubscription:

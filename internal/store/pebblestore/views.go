@@ -191,6 +191,7 @@ func (s *Store) Sessions(yield func(store.SessionRow) error) error {
 type join struct {
 	sessions, queue, inflight, inbound, subscriptions *rows
 	all                                               []*rows
+	words                                             words
 }
 
 func (s *Store) openJoin(from pebble.Reader) (*join, error) {
@@ -231,7 +232,7 @@ func (j *join) run(yield func(store.SessionRow) error) error {
 	for j.sessions.next() {
 		r := j.sessions
 		n, ok := number(r.key)
-		meta, err := parseSession(r.record)
+		meta, err := parseSession(r.record, &j.words)
 		if err != nil || !ok {
 			r.drop(r.key, cmp.Or(err, errRecord))
 			continue
