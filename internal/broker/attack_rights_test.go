@@ -368,3 +368,40 @@ func TestAttack53_FinalValueIsJudged(t *testing.T) {
 		}
 	})
 }
+
+// TestAttack28_CachedMatch: what the router remembers of a topic does not outlive the rules: the next message after a change is
+// judged by the new ones, in both directions, for plain and for shared subscriptions.
+func TestAttack28_CachedMatch(t *testing.T) {
+	bubble(t, func(r *rig) {
+		c, s := r.connect("c"), r.connect("s")
+		c.subscribe(1, "a")
+		s.subscribe(1, "$share/g/a")
+		pub := r.connect("pub")
+		for range 2 {
+			for range 2 {
+				pub.publish(msg("a", "open", 1))
+				c.receive("a", "open")
+				s.receive("a", "open")
+			}
+			r.authz.set(denying(identity.Receive, "a"))
+			for qos := range mqtt.QoS(3) {
+				pub.publish(msg("a", "secret", qos))
+				c.quiet()
+				s.quiet()
+			}
+			r.authz.set(nil)
+			for s.drain("secret") {
+			}
+		}
+	})
+}
+
+// drain takes what a Shared Subscription kept for whoever may have it.
+func (c *client) drain(payload string) bool {
+	c.r.settle()
+	if m, ok := c.conn.(*memConn); !ok || m.in.held() == 0 && len(c.buf) == 0 {
+		return false
+	}
+	c.receive("a", payload)
+	return true
+}
