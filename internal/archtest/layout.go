@@ -149,9 +149,14 @@ var layout = []Package{
 		},
 	},
 	{
+		Dir: "internal/bench", Layer: Wiring,
+		May:   []string{"client", "cose", "internal/authn", "internal/ca", "internal/protecting", "keyring", "mqtt", "protect", "psktls"},
+		Tests: []string{"internal/config", "internal/node"},
+	},
+	{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
-			brokerDir, "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/demo", "internal/doctor", "internal/doctor/gather", "internal/explain",
+			brokerDir, "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/bench", "internal/ca", "internal/config", "internal/control", "internal/demo", "internal/doctor", "internal/doctor/gather", "internal/explain",
 			"internal/gateway", "internal/identity", "internal/mosquittoconf", "internal/node", "internal/observe", "internal/payload", "internal/privfile", "internal/probe", "internal/protecting", "internal/setup", "internal/store", "internal/translation",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},

@@ -405,3 +405,22 @@ func (c *client) drain(payload string) bool {
 	c.receive("a", payload)
 	return true
 }
+
+// TestAttack20_GroupQueue: a message that waits in the queue of a group goes to a member that may have it, and to no other.
+func TestAttack20_GroupQueue(t *testing.T) {
+	bubble(t, func(r *rig) {
+		low := r.connect("low", user("low"), expiry(1000))
+		low.subscribe(1, "$share/g/secret")
+		low.leave()
+		r.connect("pub").publish(msg("secret", "x", 1))
+		r.authz.set(func(p *identity.Principal, _ string, a identity.Action, _ string) bool {
+			return p.Name == "low" && a == identity.Receive
+		})
+		low = r.connect("low", user("low"), dirty, expiry(1000))
+		low.quiet()
+		high := r.connect("high", user("high"), expiry(1000))
+		high.subscribe(1, "$share/g/secret")
+		high.receive("secret", "x")
+		low.quiet()
+	})
+}
