@@ -1,10 +1,12 @@
 package keyring
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/sealmq/sealmq/cose"
@@ -78,7 +80,7 @@ func (d *Dir) Described(kid []byte) *Record {
 	return nil
 }
 
-// Descriptions returns all of them, in no order.
+// Descriptions returns all of them in the order of their kids.
 func (d *Dir) Descriptions() []*Record {
 	m := d.described.Load()
 	if m == nil {
@@ -88,6 +90,7 @@ func (d *Dir) Descriptions() []*Record {
 	for _, r := range *m {
 		out = append(out, r)
 	}
+	slices.SortFunc(out, func(a, b *Record) int { return bytes.Compare(a.KID, b.KID) })
 	return out
 }
 

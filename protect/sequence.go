@@ -107,6 +107,14 @@ func NewSession(boot uint32, random io.Reader) (*Session, error) {
 // Boot returns the boot number.
 func (s *Session) Boot() uint32 { return s.boot }
 
+// Used returns how many of its 2^32-1 messages the session has sealed. A process that runs on for long replaces its session
+// before the end, by one with a higher boot number.
+func (s *Session) Used() uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
 // next returns the next sequence number; after 2^32-1 a new session is needed,
 // with a higher boot.
 func (s *Session) next() (uint32, error) {

@@ -73,7 +73,7 @@ func connackFailure(e *client.ConnackError) *failure {
 	switch e.Code {
 	case mqtt.BadUserNameOrPassword, mqtt.NotAuthorized, mqtt.BadAuthenticationMethod, mqtt.Banned:
 		f.code, f.what = exitLogin, "login refused"
-		f.hint = "check -u and the password; the broker's log names the rule that decided"
+		f.hint = "check -u and the password (with --credential also -i, --server-name and both clocks); the broker's log names the rule that decided"
 	case mqtt.UnsupportedProtocolVersion:
 		f.hint = "try -V 311"
 	case mqtt.ClientIdentifierNotValid:

@@ -15,6 +15,7 @@ import (
 
 type keysCommand struct {
 	New      keysNewCommand      `cmd:"" help:"Make a key, and the keyring if there is none."`
+	Derive   keysDeriveCommand   `cmd:"" help:"Derive a message key from a pre-shared key."`
 	Ls       keysLsCommand       `cmd:"" help:"List the keys."`
 	Show     keysShowCommand     `cmd:"" help:"Show everything about a key but the key."`
 	Bind     keysBindCommand     `cmd:"" help:"Change the topics or the client that a key belongs to."`

@@ -27,6 +27,11 @@ func (c *keysLsCommand) Run(a *app) error {
 	for _, rec := range keys.Ring().Records() {
 		out.Keys = append(out.Keys, describeKey(rec))
 	}
+	for _, rec := range keys.Descriptions() { // known, and not held
+		line := describeKey(rec)
+		line.Flags = append(line.Flags, "described")
+		out.Keys = append(out.Keys, line)
+	}
 	out.Did = fmt.Sprintf("%d keys in %s", len(out.Keys), keys.Path())
 	if !keys.Sealed() {
 		out.Did += ", not sealed by a passphrase"

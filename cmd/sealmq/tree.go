@@ -39,6 +39,7 @@ type tree struct {
 	Keys    keysCommand       `cmd:"" help:"Make, list, change and exchange keys."`
 	Inspect inspectCommand    `cmd:"" help:"Take a protected payload apart, with or without keys."`
 	Cred    credentialCommand `cmd:"" name:"credential" help:"Print a CONNECT credential for another client."`
+	Bench   benchCommand      `cmd:"" help:"Measure what security costs, here."`
 	Version versionCommand    `cmd:"" help:"Say which build this is."`
 
 	Completion completionCommand `cmd:"" help:"Print the completion script of a shell."`

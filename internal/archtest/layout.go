@@ -143,12 +143,20 @@ var layout = []Package{
 	},
 	{
 		Dir: "internal/outcomes", Layer: Wiring,
-		May: []string{"client", "cose", "internal/config", "internal/node", "internal/protecting", "keyring", "mqtt", "protect", "vectors", "internal/wiretap"},
+		May: []string{
+			brokerDir, "client", "cose", "internal/ca", "internal/config", "internal/node", "internal/protecting", "internal/wiretap", "keyring", "mqtt",
+			"protect", "vectors",
+		},
+	},
+	{
+		Dir: "internal/bench", Layer: Wiring,
+		May:   []string{"client", "cose", "internal/authn", "internal/ca", "internal/protecting", "keyring", "mqtt", "protect", "psktls"},
+		Tests: []string{"internal/config", "internal/node"},
 	},
 	{
 		Dir: "cmd/sealmq", Layer: Wiring,
 		May: []string{
-			brokerDir, "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/ca", "internal/config", "internal/control", "internal/demo", "internal/doctor", "internal/doctor/gather", "internal/explain",
+			brokerDir, "client", "cose", "internal/acl", "internal/audit", "internal/authn", "internal/bench", "internal/ca", "internal/config", "internal/control", "internal/demo", "internal/doctor", "internal/doctor/gather", "internal/explain",
 			"internal/gateway", "internal/identity", "internal/mosquittoconf", "internal/node", "internal/observe", "internal/payload", "internal/privfile", "internal/probe", "internal/protecting", "internal/setup", "internal/store", "internal/translation",
 			"internal/store/memstore", "internal/store/pebblestore", "internal/transport", "keyring", "mqtt", "protect", "psktls", "topic",
 		},

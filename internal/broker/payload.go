@@ -195,8 +195,11 @@ func (b *Broker) refusedPayload(w *work, src source, p *mqtt.Publish, why *messa
 func (b *Broker) quarantine(w *work, src source, p *mqtt.Publish, why *message.PayloadRefusal, id string) {
 	q := mqtt.Publish{Topic: why.Quarantine, Payload: p.Payload}
 	for _, u := range []mqtt.UserProperty{
-		{Key: "topic", Value: p.Topic}, {Key: "reason", Value: why.Check}, {Key: "rule", Value: why.Rule.String()},
-		{Key: "client", Value: src.clientID}, {Key: "decision", Value: id},
+		{Key: "topic", Value: p.Topic},
+		{Key: "reason", Value: why.Check},
+		{Key: "rule", Value: why.Rule.String()},
+		{Key: "client", Value: src.clientID},
+		{Key: "decision", Value: id},
 	} {
 		q.Properties.AddUser(u.Key, u.Value)
 	}

@@ -120,6 +120,10 @@ func (n *Node) Metrics(m *observe.Metrics) {
 	for _, r := range n.broker.RefusalCounts() {
 		refusals.Value(float64(r.Times), "layer", r.Layer.String(), "check", r.Check)
 	}
+	checks := m.Family("sealmq_protection_checks_total", observe.Counter, "Payloads on topics with rules, by what the topic requires: met; passed although not met; refused.")
+	for _, c := range n.payload.policy.Checks() {
+		checks.Value(float64(c.Times), "require", c.Require, "result", c.Result)
+	}
 	n.writeAudit(m)
 	n.writeMessages(m, &s)
 	n.writeState(m, &s)

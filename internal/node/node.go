@@ -115,6 +115,7 @@ func Start(ctx context.Context, plan *config.Plan, log *slog.Logger, version str
 		n.closeListeners()
 		return nil, errors.Join(err, n.closeControl(socket), store.Close())
 	}
+	n.renew()
 	tidying, stopTidy := context.WithCancel(context.WithoutCancel(ctx))
 	n.stopTidy = stopTidy
 	n.serving.Go(func() { n.tidy(tidying) })

@@ -24,6 +24,9 @@ const (
 	maxCoverage   = 64 << 20 // bytes
 	coverageEvery = time.Minute
 	maxPassphrase = 4 << 10 // bytes of its file
+	// sessionSpent is how many messages a session of the broker seals before the next one takes its place: half of what
+	// there is, so that a look each minute is often enough.
+	sessionSpent = 1 << 31
 )
 
 // payloads is the broker's payload policy with its keys.
@@ -31,8 +34,10 @@ type payloads struct {
 	policy *payload.Policy
 	file   string // of the coverage; "" when nothing is kept
 
-	mu       sync.Mutex // guards sessions
+	mu       sync.Mutex // guards sessions and config
 	sessions map[string]*protect.Session
+	config   *config.Config // in force
+	spent    uint32         // sessionSpent, less in tests
 	stop     chan struct{}
 	done     sync.WaitGroup
 }
@@ -45,7 +50,7 @@ func (n *Node) openPayload(c *config.Config, s engine) error {
 		return fmt.Errorf("replay state: %w", err)
 	}
 	p := &n.payload
-	p.sessions, p.stop = map[string]*protect.Session{}, make(chan struct{})
+	p.sessions, p.stop, p.spent = map[string]*protect.Session{}, make(chan struct{}), sessionSpent
 	p.policy = payload.New(payload.Options{Replay: replay, Clock: time.Now, Log: n.log})
 	if c.Storage.Engine != config.EngineMemory {
 		p.file = filepath.Join(c.Node.DataDir, coverageFile)
@@ -80,10 +85,16 @@ func (p *payloads) prepare(c *config.Config) (commit func(), err error) {
 			Budget:  func(rec *keyring.Record) protect.Limiter { return dir.Budget(rec) },
 		}
 	}
-	if commit, err = p.policy.Prepare(c.PayloadSettings(), c.ACL.Groups, keys); err != nil {
+	inForce, err := p.policy.Prepare(c.PayloadSettings(), c.ACL.Groups, keys)
+	if err != nil {
 		return nil, fmt.Errorf("payload policy: %w", err)
 	}
-	return commit, nil
+	return func() {
+		p.mu.Lock()
+		p.config = c
+		p.mu.Unlock()
+		inForce()
+	}, nil
 }
 
 // openKeys reads the broker's keyring.
@@ -110,7 +121,7 @@ func openKeys(k *config.Keyring) (*keyring.Dir, error) {
 func (p *payloads) session(dir *keyring.Dir, rec *keyring.Record) (*protect.Session, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s := p.sessions[string(rec.KID)]; s != nil {
+	if s := p.sessions[string(rec.KID)]; s != nil && s.Used() < p.spent {
 		return s, nil
 	}
 	s, err := protect.OpenSession(dir.Boot(rec.KID))
@@ -130,10 +141,31 @@ func (p *payloads) keepCoverage(n *Node) {
 			if err := p.saveCoverage(); err != nil {
 				n.log.Warn("who complies with the payload rules is not written down", "err", err)
 			}
+			if err := p.renewSessions(); err != nil {
+				n.log.Error("the broker seals under a session that comes to its end", "err", err)
+			}
 		case <-p.stop:
 			return
 		}
 	}
+}
+
+// renewSessions replaces the sessions that have sealed half of what they can.
+func (p *payloads) renewSessions() error {
+	p.mu.Lock()
+	c, spent := p.config, false
+	for _, s := range p.sessions {
+		spent = spent || s.Used() >= p.spent
+	}
+	p.mu.Unlock()
+	if !spent {
+		return nil
+	}
+	commit, err := p.prepare(c)
+	if err == nil {
+		commit()
+	}
+	return err
 }
 
 func (p *payloads) saveCoverage() error {
@@ -190,5 +222,9 @@ var _ broker.PayloadPolicy = (*payload.Policy)(nil)
 func (n *Node) renew() {
 	if renewed := n.broker.Renew(); renewed > 0 {
 		n.log.Info("retained messages sealed again under the present key", "count", renewed)
+	}
+	if count, name := n.payload.policy.Unprotected(); count > 0 {
+		n.log.Warn("retained messages are older than the payload rules of their topics and less than they require: they are still delivered; "+
+			"see sealmq admin retained", "count", count, "such_as", name)
 	}
 }

@@ -306,7 +306,23 @@ rules:
 			t.Errorf("%s: %v, want %v", what, got, want)
 		}
 	}
+	// What is retained in plaintext from before a rule is counted when the rule comes.
+	s.send(from, &client.Message{Topic: topic, Payload: []byte("plain"), QoS: 1, Retain: true})
 	check("observed", []byte("plain"), mqtt.Success)
+	s.write("rules:\n  - {topic: \"plant/#\", require: sign}")
+	plan, _, err := s.plan.Reload()
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit, err := s.n.payload.prepare(plan.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit()
+	s.n.broker.Renew()
+	if count, name := s.n.payload.policy.Unprotected(); count != 1 || name != topic {
+		t.Errorf("%d retained messages in plaintext, such as %q", count, name)
+	}
 	s.write("rules:\n  - {topic: \"plant/#\", require: sign}")
 	if err := s.reload(); err != nil {
 		t.Fatal(err)

@@ -162,6 +162,7 @@ func (r *redistribution) retained() {
 	from, seal := r.dial(id, r.v, false), r.seal(id)
 	for qos := range mqtt.QoS(3) {
 		r.send(from, &client.Message{Topic: r.topic, Payload: sealAs(r.t, seal, r.topic, secretText), QoS: qos, Retain: true})
+		r.send(from, &client.Message{Topic: "office/sync", Payload: []byte("x"), QoS: 1}) // by now it is retained
 		over, bare := r.dial(r.id("over"), r.v, true), r.dial(r.id("bare"), r.v, false)
 		r.subscribe(over, qos, r.topic)
 		m := r.receive(over)
@@ -413,4 +414,32 @@ rules:
 	s.stop()
 	s.start()
 	opens(t, subscriberOf(t, next), read(), "state")
+}
+
+// TestPayload_SessionRenewed: before the broker's numbers under a key come to their end it goes on with a higher boot number,
+// and subscribers notice nothing.
+func TestPayload_SessionRenewed(t *testing.T) {
+	device, group := key(t, "device", keyring.UseS, byClient), key(t, "readers", keyring.UseS, redistributed)
+	s := newSealedNode(t, `
+rules:
+  - {topic: "plant/#", redistribute: sealed, group: readers}
+`, device, group)
+	s.n.payload.mu.Lock()
+	s.n.payload.spent = 2
+	s.n.payload.mu.Unlock()
+	const topic = "plant/1"
+	sub, reader := s.dial("sub", mqtt.V5, false), subscriberOf(t, group)
+	s.subscribe(sub, 1, topic)
+	from, seal := s.dial("device", mqtt.V5, false), sealer(t, protect.SealerConfig{Key: device, ClientID: "device"})
+	var boots []uint32
+	for i := range 6 {
+		s.send(from, &client.Message{Topic: topic, Payload: sealAs(t, seal, topic, fmt.Sprint(i)), QoS: 1})
+		boots = append(boots, opens(t, reader, s.receive(sub), fmt.Sprint(i)).Boot)
+		if err := s.n.payload.renewSessions(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if fmt.Sprint(boots) != "[1 1 2 2 3 3]" {
+		t.Errorf("boot numbers %v", boots)
+	}
 }

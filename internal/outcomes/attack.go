@@ -105,6 +105,9 @@ func otherTopic(_ *route, topic string, payload []byte) (string, []byte) {
 // message in its place: everybody can make one with what is public.
 func otherSender(r *route, topic string, payload []byte) (string, []byte) {
 	from, to := r.lab.people.rename(r.m)
+	if r.m.broker != "" { // the broker names the publisher by its Client Identifier
+		from, to = []byte(" publisher"), []byte(" intruders")
+	}
 	switch {
 	case from != nil && bytes.Contains(payload, from):
 		return topic, bytes.ReplaceAll(payload, from, to)
@@ -153,7 +156,7 @@ func strip(r *route, topic string, payload []byte) (string, []byte) {
 	case len(r.m.keys)+len(r.m.to) == 0:
 		rest, _ := checksumOf(r.m.checksum, payload)
 		return topic, rest
-	case r.m.require.Confidential: // what is inside cannot be had: the envelope loses the tag that says what it is
+	case r.m.require.Confidential || r.m.broker != "": // what is inside cannot be had: the envelope loses the tag that says what it is
 		return topic, untagged(payload)
 	}
 	return topic, slices.Clone(content(payload))

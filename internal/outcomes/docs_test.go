@@ -11,10 +11,12 @@ var update = flag.Bool("update", false, "write the generated documents")
 
 const (
 	page  = "../../docs/outcomes.md"
-	front = "../../README.md"
 	begin = "<!-- outcomes: begin -->"
 	end   = "<!-- outcomes: end -->"
 )
+
+// sections are the documents that have the table between the marks.
+var sections = []string{"../../docs/threat-model.md", "../../README.md"}
 
 const pageHead = `# What each protection stops
 
@@ -39,7 +41,7 @@ Reports: *unreadable*, the text is not there; *unverified*, it does not parse or
 topic demands, or not fresh; *duplicate*, it was delivered before, and is acknowledged; *unsent*, the publisher refuses to send.
 `
 
-// TestDocuments: docs/outcomes.md, and the section of README.md between the marks if it has one, are what the table says.
+// TestDocuments: docs/outcomes.md, and what stands between the marks in other documents, are what the table says.
 func TestDocuments(t *testing.T) {
 	table, err := Declared()
 	if err != nil {
@@ -61,17 +63,19 @@ func TestDocuments(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(page, string(text), pageHead+table.Markdown()+reasonsHead+table.Reasons())
-	text, err = os.ReadFile(front)
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range sections {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, rest, ok := strings.Cut(string(text), begin+"\n")
+		if !ok {
+			continue
+		}
+		_, after, ok := strings.Cut(rest, end)
+		if !ok {
+			t.Fatalf("%s: %s without %s", name, begin, end)
+		}
+		check(name, string(text), before+begin+"\n"+table.Markdown()+end+after)
 	}
-	before, rest, ok := strings.Cut(string(text), begin+"\n")
-	if !ok {
-		return
-	}
-	_, after, ok := strings.Cut(rest, end)
-	if !ok {
-		t.Fatalf("%s: %s without %s", front, begin, end)
-	}
-	check(front, string(text), before+begin+"\n"+table.Markdown()+end+after)
 }

@@ -2,6 +2,7 @@ package outcomes
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,12 +22,13 @@ import (
 // patience bounds each wait for something that must happen. It is not a measure of speed.
 const patience = 20 * time.Second
 
-// Lab is two brokers on loopback, one that keeps its state in memory and one on disk, with the keyrings of everybody.
+// Lab is three brokers on loopback, one that keeps its state in memory, one on disk, and one that opens what is sealed to it, with the keyrings of everybody.
 // Create it with Open, end it with Close. Run may be called more than once, not at the same time.
 type Lab struct {
 	people *people
 	memory *site
 	disk   *site
+	field  *site // that opens what it is sent
 
 	sealers map[string]*protecting.Sealing // of the publisher, by mechanism
 	members map[string]*protecting.Sealing // of the member; nil where a member has no key
@@ -44,7 +46,9 @@ type Lab struct {
 type site struct {
 	node     *node.Node
 	address  string
-	data     string // folder; "" without one
+	secure   string      // address of the TLS listener; "" without one
+	tls      *tls.Config // of its clients
+	data     string      // folder; "" without one
 	operator *client.Client
 	seen     *inbox
 }
@@ -54,7 +58,7 @@ type fault int
 
 const (
 	noFault       fault = iota
-	protectionOff       // the reader's topic demands nothing
+	protectionOff       // the reader's topic demands nothing, and the broker that opens messages counts and refuses nothing
 	replayOff           // the reader forgets what it has seen
 )
 
@@ -71,8 +75,10 @@ log: {level: error}
 `
 
 // Open starts a lab whose files are in dir.
-func Open(ctx context.Context, dir string) (*Lab, error) {
-	l := &Lab{sealers: map[string]*protecting.Sealing{}, members: map[string]*protecting.Sealing{}, forgers: map[string]*protect.Sealer{}}
+func Open(ctx context.Context, dir string) (*Lab, error) { return openWith(ctx, dir, noFault) }
+
+func openWith(ctx context.Context, dir string, f fault) (*Lab, error) {
+	l := &Lab{fault: f, sealers: map[string]*protecting.Sealing{}, members: map[string]*protecting.Sealing{}, forgers: map[string]*protect.Sealer{}}
 	err := l.open(ctx, dir)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -86,10 +92,13 @@ func (l *Lab) open(ctx context.Context, dir string) error {
 		return err
 	}
 	for _, m := range Mechanisms {
-		if l.sealers[m.Name], err = m.sealing(l.people.publisher); err != nil {
+		if m.broker != "" {
+			continue // sealed for one connection at a time
+		}
+		if l.sealers[m.Name], err = m.sealing(l.people.publisher, ""); err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)
 		}
-		if l.members[m.Name], err = m.sealing(l.people.member); err != nil {
+		if l.members[m.Name], err = m.sealing(l.people.member, ""); err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)
 		}
 		if l.forgers[m.Name], err = l.people.forger(m); err != nil {
@@ -107,7 +116,10 @@ func (l *Lab) open(ctx context.Context, dir string) error {
 	if l.memory, err = openSite(ctx, quick, ""); err != nil {
 		return err
 	}
-	l.disk, err = openSite(ctx, file, filepath.Join(dir, "data"))
+	if l.disk, err = openSite(ctx, file, filepath.Join(dir, "data")); err != nil {
+		return err
+	}
+	l.field, err = openField(ctx, dir, l.fault)
 	return err
 }
 
@@ -122,17 +134,30 @@ func openSite(ctx context.Context, file, data string) (*site, error) {
 		return nil, err
 	}
 	s.address = s.node.Addrs()[0].String()
-	s.operator, err = client.Dial(ctx, client.Config{
+	return s, s.watch(ctx, topicsOf)
+}
+
+// watch lets the operator subscribe to everything. When it fails, the broker is stopped.
+func (s *site) watch(ctx context.Context, filters ...string) error {
+	cfg := client.Config{
 		Server: "mqtt://" + s.address, ClientID: "operator", CleanStart: true, NoReconnect: true, TopicAliasMaximum: -1,
 		Handler: func(m *client.Message) { s.seen.add(m, nil) },
-	})
-	if err == nil {
-		_, err = s.operator.Subscribe(ctx, mqtt.Subscription{Filter: topicsOf, QoS: mqtt.AtLeastOnce})
+	}
+	if s.secure != "" {
+		cfg.Server, cfg.TLS = "mqtts://"+s.secure, s.tls
+	}
+	var err error
+	if s.operator, err = client.Dial(ctx, cfg); err == nil {
+		for _, f := range filters {
+			if _, err = s.operator.Subscribe(ctx, mqtt.Subscription{Filter: f, QoS: mqtt.AtLeastOnce}); err != nil {
+				break
+			}
+		}
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.close(ctx))
+		return errors.Join(err, s.close(ctx))
 	}
-	return s, nil
+	return nil
 }
 
 func (s *site) close(ctx context.Context) error {
@@ -166,7 +191,7 @@ func (l *Lab) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var err error
-	for _, s := range []*site{l.memory, l.disk} {
+	for _, s := range []*site{l.memory, l.disk, l.field} {
 		if s != nil {
 			err = errors.Join(err, s.close(ctx))
 		}
@@ -174,7 +199,10 @@ func (l *Lab) Close() error {
 	return err
 }
 
-func (l *Lab) site(c *Circumstances) *site {
+func (l *Lab) site(m *Mechanism, c *Circumstances) *site {
+	if m.broker != "" {
+		return l.field
+	}
 	if c.disk() {
 		return l.disk
 	}

@@ -17,6 +17,9 @@ type Mechanism struct {
 	require  protect.Requirement // of the topic
 	weaker   string              // the mechanism an attacker replaces it by; "" is plain
 	noWill   bool                // it cannot protect a Will: the publisher refuses
+
+	// broker is the branch of topics on which the broker opens what it is sent: branchTLS or branchGroup; "" end to end.
+	broker string
 }
 
 // Names of the keys. The publisher and the member have keys of their own names.
@@ -24,6 +27,9 @@ const (
 	groupMAC, groupR, groupS = "group-mac", "group-r", "group-s"
 	readerKey                = "reader"
 	pairMAC, pairS, signKey  = "pair-mac", "pair-s", "signature"
+	toBroker                 = "to-broker" // between one device and the broker
+	// of the broker: for the group, for what rests on the disk, and its signature
+	fieldKey, restKey, handKey = "field", "rest", "hand"
 )
 
 var (
@@ -66,6 +72,28 @@ var Mechanisms = []*Mechanism{
 		Name: "sign+encrypt-to", Title: "signed and encrypted to public keys", level: protecting.LevelSignEncrypt, keys: []string{signKey},
 		to: []string{readerKey}, require: sealedSource, weaker: "encrypt-s",
 	},
+	{
+		Name: "to-broker-tls", Title: "sealed to the broker, handed on under TLS", level: protecting.LevelEncrypt, keys: []string{toBroker},
+		require: protect.Requirement{}, broker: branchTLS,
+	},
+	{
+		Name: "to-broker-sealed", Title: "sealed to the broker, sealed again for a group", level: protecting.LevelEncrypt,
+		keys: []string{toBroker}, require: sealedSource, broker: branchGroup,
+	},
+}
+
+// The topics of the trials, by what the broker does with them: nothing, hand on in plaintext under TLS, seal for a group.
+const (
+	branchEnds  = "r"
+	branchTLS   = "ra"
+	branchGroup = "rb"
+)
+
+func (m *Mechanism) branch() string {
+	if m.broker == "" {
+		return branchEnds
+	}
+	return m.broker
 }
 
 func mechanism(name string) *Mechanism {

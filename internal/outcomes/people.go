@@ -1,6 +1,7 @@
 package outcomes
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -17,14 +18,15 @@ const topicsOf = "r/#"
 // people are the holders of keys: two members of a group who publish, and one who reads. Attackers without keys hold none.
 type people struct {
 	publisher, member, reader *protecting.Keys
-	publisherID, memberID     []byte // on the wire under a group key
+	broker                    *protecting.Keys // of the broker that opens what it is sent
+	publisherID, memberID     []byte           // on the wire under a group key
 	own                       map[string]*keyring.Record
 }
 
 // newPeople makes their keyrings in a folder.
 func newPeople(dir string) (*people, error) {
 	p := &people{own: map[string]*keyring.Record{}}
-	for name, k := range map[string]**protecting.Keys{"publisher": &p.publisher, "member": &p.member, "reader": &p.reader} {
+	for name, k := range map[string]**protecting.Keys{"publisher": &p.publisher, "member": &p.member, "reader": &p.reader, "broker": &p.broker} {
 		var err error
 		if *k, err = protecting.Create(filepath.Join(dir, name), keyring.Secret{}); err != nil {
 			return nil, err
@@ -67,7 +69,60 @@ func newPeople(dir string) (*people, error) {
 			return nil, err
 		}
 	}
-	return p, nil
+	return p, p.giveBroker()
+}
+
+// giveBroker makes what the broker has in common with others, and what it has for itself.
+func (p *people) giveBroker() error {
+	for who, k := range map[string]*protecting.Keys{"publisher": p.publisher, "member": p.member} {
+		rec, err := newRecord(toBroker, keyring.UseS, keyring.SenderRule{Kind: keyring.SenderClientID})
+		if err != nil {
+			return err
+		}
+		rec.Pairwise, rec.Topics = true, []string{branchTLS + "/#", branchGroup + "/#"}
+		p.own[who+" "+toBroker] = rec
+		theirs := rec.Clone()
+		theirs.Group = who
+		if err := errors.Join(give(rec, k), give(theirs, p.broker)); err != nil {
+			return err
+		}
+	}
+	hand, err := newRecord(handKey, keyring.UseSign, keyring.SenderRule{})
+	if err != nil {
+		return err
+	}
+	hand.Sender = keyring.SenderRule{Kind: keyring.SenderFixed, ID: hand.KID}
+	hand.Broker, hand.Topics = true, []string{branchGroup + "/#"}
+	if err := errors.Join(give(hand, p.broker), give(hand.Public(), p.reader)); err != nil {
+		return err
+	}
+	for name, branch := range map[string]string{fieldKey: branchGroup, restKey: branchTLS} {
+		rec, err := newRecord(name, keyring.UseR, keyring.SenderRule{Kind: keyring.SenderRedistribution})
+		if err != nil {
+			return err
+		}
+		rec.Topics = []string{branch + "/#"}
+		if err := give(rec, p.broker); err != nil {
+			return err
+		}
+		if name == fieldKey {
+			if err := give(rec, p.reader); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// toBrokerForger is how the member seals under the publisher's kid, for a connection of its own.
+func (p *people) toBrokerForger(clientID string) (*protect.Sealer, error) {
+	rec := p.own["publisher "+toBroker].Clone()
+	rec.Key = p.own["member "+toBroker].Key
+	session, err := protect.NewSession(forgedBoot, nil)
+	if err != nil {
+		return nil, err
+	}
+	return protect.NewSealer(protect.SealerConfig{Key: rec, Session: session, ClientID: clientID, Clock: clock, Timestamp: true})
 }
 
 // giveOwn makes the keys that one publisher shares with nobody but the reader.
@@ -132,9 +187,9 @@ func newRecord(name string, use keyring.Use, sender keyring.SenderRule) (*keyrin
 	return rec, err
 }
 
-// sealing is how the holder of a keyring seals by a mechanism.
-func (m *Mechanism) sealing(k *protecting.Keys) (*protecting.Sealing, error) {
-	o := protecting.SealOptions{Level: m.level, Keys: m.keys, To: m.to, Checksum: m.checksum}
+// sealing is how the holder of a keyring seals by a mechanism. The Client Identifier matters only on the way to a broker.
+func (m *Mechanism) sealing(k *protecting.Keys, clientID string) (*protecting.Sealing, error) {
+	o := protecting.SealOptions{Level: m.level, Keys: m.keys, To: m.to, Checksum: m.checksum, ClientID: clientID}
 	if len(m.keys)+len(m.to) > 0 {
 		o.Clock = time.Now
 	}

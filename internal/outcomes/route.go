@@ -45,6 +45,8 @@ type trial struct {
 	want     int    // messages that come to the reader
 	captured []byte // the first message, as it passed
 	altered  bool
+	// refusedAs is how the broker refused it; "" when it did not.
+	refusedAs Report
 }
 
 // Where a message is altered.
@@ -67,14 +69,22 @@ func (r *route) open(ctx context.Context) error {
 	if r.in, err = wiretap.New(r.site.address, r.c.Version, false); err != nil {
 		return err
 	}
-	if r.out, err = wiretap.New(r.site.address, r.c.Version, false); err != nil {
+	if r.m.broker == branchTLS {
+		r.out, err = wiretap.New(r.site.secure, r.c.Version, true)
+	} else {
+		r.out, err = wiretap.New(r.site.address, r.c.Version, false)
+	}
+	if err != nil {
 		return err
 	}
 	r.got = newInbox()
 	r.opens = &reader{keys: r.lab.people.reader, m: r.m, bad: r.lab.fault, openings: map[string]*protecting.Opening{}}
 	if !r.c.Will {
 		cfg := r.config("publisher")
-		cfg.Dial, cfg.Protector = r.in.Dial(nil), r.protector()
+		cfg.Dial = r.in.Dial(nil)
+		if cfg.Protector, err = r.protector(cfg.ClientID); err != nil {
+			return err
+		}
 		if r.publisher, err = client.Dial(ctx, cfg); err != nil {
 			return err
 		}
@@ -97,9 +107,13 @@ func (r *route) open(ctx context.Context) error {
 	return nil
 }
 
-func (r *route) protector() *protecting.Protector {
-	s := r.lab.sealers[r.m.Name]
-	return &protecting.Protector{Publish: s, Will: s}
+// protector seals for a connection of the publisher's.
+func (r *route) protector(clientID string) (*protecting.Protector, error) {
+	s, err := r.lab.sealers[r.m.Name], error(nil)
+	if r.m.broker != "" {
+		s, err = r.m.sealing(r.lab.people.publisher, clientID)
+	}
+	return &protecting.Protector{Publish: s, Will: s}, err
 }
 
 func (r *route) config(who string) client.Config {
@@ -112,6 +126,9 @@ func (r *route) config(who string) client.Config {
 func (r *route) connectReader(ctx context.Context) error {
 	cfg := r.config("reader")
 	cfg.Dial, cfg.Protector = r.out.Dial(nil), r.opens
+	if r.m.broker == branchTLS {
+		cfg.Server, cfg.Dial = "mqtts://"+r.site.secure, overTLS(cfg.Dial, r.site.tls)
+	}
 	cfg.Handler = func(m *client.Message) { r.got.add(m, nil) }
 	cfg.Hooks.Rejected = r.got.add
 	if r.c.Delivery == Offline {
@@ -136,7 +153,10 @@ func (r *route) send(ctx context.Context, t *trial, text string) error {
 	n := r.site.seen.count(trialOf(t.topic)) + 1
 	var err error
 	if r.c.Will {
-		err = r.die(ctx, "publisher", r.in.Dial, r.protector(), t.topic, []byte(text))
+		var p *protecting.Protector
+		if p, err = r.protector(r.name + " publisher " + t.topic); err == nil {
+			err = r.die(ctx, "publisher", r.in.Dial, p, t.topic, []byte(text))
+		}
 	} else {
 		err = r.publisher.Publish(ctx, r.message(t.topic, []byte(text)))
 	}
@@ -266,7 +286,7 @@ func (r *route) receiveRetained(ctx context.Context, trials []*trial) error {
 		return err
 	}
 	for _, t := range trials {
-		if t.attack.Name != "replay" {
+		if t.attack.Name != "replay" || r.m.broker != "" {
 			continue
 		}
 		if _, err := r.got.wait(ctx, trialOf(t.topic), 1); err != nil {
@@ -307,7 +327,11 @@ func (r *route) close() error {
 
 // refusesWill tries to send a Will that the mechanism cannot protect.
 func (r *route) refusesWill(ctx context.Context) error {
-	err := r.die(ctx, "publisher", r.in.Dial, r.protector(), r.name+"/will", []byte(r.text(0)))
+	p, err := r.protector("")
+	if err != nil {
+		return err
+	}
+	err = r.die(ctx, "publisher", r.in.Dial, p, r.name+"/will", []byte(r.text(0)))
 	switch {
 	case err == nil:
 		return errors.New("a Will was sent")

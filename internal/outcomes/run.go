@@ -97,7 +97,7 @@ func (l *Lab) route(ctx context.Context, table Table, m *Mechanism, c Circumstan
 	defer cancel()
 	l.mu.Lock()
 	l.next++
-	r := &route{lab: l, m: m, c: &c, site: l.site(&c), name: "r/" + strconv.Itoa(l.next)}
+	r := &route{lab: l, m: m, c: &c, site: l.site(m, &c), name: m.branch() + "/" + strconv.Itoa(l.next)}
 	l.mu.Unlock()
 	trials := r.trials()
 	err := r.open(ctx)
@@ -135,6 +135,9 @@ func (r *route) trials() []*trial {
 		if a.alters != nil {
 			legs = []string{LegIn, LegOut}
 		}
+		if len(legs) == 2 && r.m.broker == branchTLS {
+			legs = legs[:1] // behind the broker there is TLS
+		}
 		for _, leg := range legs {
 			out = append(out, &trial{attack: a, leg: leg, topic: r.name + "/" + a.Name + leg, text: r.text(len(out))})
 		}
@@ -146,6 +149,9 @@ func (r *route) trials() []*trial {
 }
 
 func (r *route) experiment(ctx context.Context, trials []*trial) error {
+	if r.m.broker != "" {
+		return r.brokerExperiment(ctx, trials)
+	}
 	for _, t := range trials {
 		if err := r.run(ctx, t); err != nil {
 			return fmt.Errorf("%s %s: %w", t.attack.Name, t.leg, err)
@@ -161,6 +167,9 @@ func (r *route) judge(t *trial) (Outcome, Report, error) {
 	r.got.mu.Unlock()
 	if len(events) != t.want {
 		return "", reportFailed, fmt.Errorf("%d messages came, expected %d", len(events), t.want)
+	}
+	if t.refusedAs != "" {
+		return r.judgeByBroker(t, events)
 	}
 	last := &events[len(events)-1]
 	if t.attack.reads {
@@ -213,7 +222,7 @@ func (r *route) judgeReading(t *trial, e *event) (Outcome, Report, error) {
 	}
 	read := false
 	if t.attack.Name == "read-wire" {
-		if !r.in.Recorded(t.topic) || !r.out.Recorded(t.topic) {
+		if !r.in.Recorded(t.topic) || r.m.broker != branchTLS && !r.out.Recorded(t.topic) {
 			return "", reportFailed, errors.New("the message is not in the recording")
 		}
 		read = r.in.Recorded(t.text) || r.out.Recorded(t.text)
@@ -223,7 +232,10 @@ func (r *route) judgeReading(t *trial, e *event) (Outcome, Report, error) {
 			return "", reportFailed, err
 		}
 		read = strings.Contains(string(seen[0].payload), t.text)
-		r.note(t.text, read)
+		r.note(t.text, read && r.m.broker == "")
+		if r.m.broker == branchGroup { // whoever runs the broker has its keys
+			read = r.opensWithBrokerKeys(&seen[0], t.text)
+		}
 	}
 	if read {
 		return Succeeds, ReportNone, nil
@@ -245,21 +257,23 @@ func (r *route) note(text string, plain bool) {
 	}
 }
 
-// Disk looks through every file of the broker that stores, for the texts of the trials "read at the broker": found are
+// Disk looks through every file of the brokers that store, for the texts of the trials "read at the broker": found are
 // those that an encryption should have hidden; plain is how many of the others there were, which shows that the search
 // finds what is there.
 func (l *Lab) Disk() (found []string, plain int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var all strings.Builder
-	err = filepath.WalkDir(l.disk.data, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+	for _, s := range []*site{l.disk, l.field} {
+		err = errors.Join(err, filepath.WalkDir(s.data, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			b, err := os.ReadFile(path)
+			all.Write(b)
 			return err
-		}
-		b, err := os.ReadFile(path)
-		all.Write(b)
-		return err
-	})
+		}))
+	}
 	for _, text := range l.hides {
 		if strings.Contains(all.String(), text) {
 			found = append(found, text)
@@ -275,12 +289,9 @@ func (l *Lab) Disk() (found []string, plain int, err error) {
 
 // Trials is how many cells a Run over these circumstances has.
 func Trials(all []Circumstances) int {
-	one := 0
-	for _, a := range Attacks {
-		one++
-		if a.alters != nil {
-			one++ // on both legs
-		}
+	n := 0
+	for _, m := range Mechanisms {
+		n += len((&route{m: m}).trials())
 	}
-	return one * len(Mechanisms) * len(all)
+	return n * len(all)
 }

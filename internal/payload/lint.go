@@ -83,11 +83,11 @@ func (r *Rule) contradiction(s *Settings) (why, fix string) {
 	case r.Redistribute != NoRedistribution && r.Require.EndToEnd:
 		return "end-to-end means that no broker opens the message, and redistribute means that this one does", "choose one"
 	case r.Redistribute == SealedToGroup && r.Group == "":
-		return "redistribute: sealed needs the key of the topic's subscribers", "add group: NAME, a key made with sealmq keys new NAME --type encrypt --sender redistribution"
+		return "redistribute: sealed needs the key of the topic's subscribers", "add group: NAME, a key made with sealmq keys new NAME --type encrypt --mode S --sender redistribution"
 	case r.Redistribute != SealedToGroup && r.Group != "":
 		return "group has no effect without redistribute: sealed", "remove it"
 	case r.Redistribute == PlaintextToTLS && s.StorageKey == "":
-		return "redistribute: plaintext-to-tls needs protection.storage_key: what is stored must not rest in clear", "make one: sealmq keys new NAME --type encrypt --sender redistribution --topics '#'"
+		return "redistribute: plaintext-to-tls needs protection.storage_key: what is stored must not rest in clear", "make one: sealmq keys new NAME --type encrypt --mode S --sender redistribution --topics '#'"
 	case r.Redistribute == SealedToGroup && r.Require.Integrity == protect.IntegritySource && s.Signer == "":
 		return "integrity source of redistributed messages needs protection.signer", "make one: sealmq keys new NAME --type sign --signer-is-broker"
 	case r.Checksum != protect.ChecksumNone && (r.Require.Confidential || r.Require.Integrity > protect.IntegrityChecksum || r.Redistribute != NoRedistribution):

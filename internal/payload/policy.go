@@ -47,6 +47,12 @@ type Policy struct {
 	current atomic.Pointer[policy]
 	locks   [stripes]sync.Mutex
 	counts  coverage
+	checks  [requirements][checkResults]atomic.Int64
+	bare    struct { // retained messages older than the rules
+		mu    sync.Mutex
+		count int
+		topic string
+	}
 }
 
 // policy is what one configuration makes of the keys. It is immutable but for caches.
@@ -152,6 +158,7 @@ func (p *Policy) Judge(a *message.Arrival) *message.Judgement {
 func (p *Policy) judge(cur *policy, c *concern, a *message.Arrival) *message.Judgement {
 	o := p.open(cur, c, &c.wanted, a)
 	if o.refusal == nil {
+		p.checked(c, checkMet)
 		p.counts.passed(c, a, p.clock())
 		return p.admit(cur, c, a, &o)
 	}
@@ -160,13 +167,16 @@ func (p *Policy) judge(cur *policy, c *concern, a *message.Arrival) *message.Jud
 		p.warn(cur, c, a, o.refusal)
 	}
 	if !c.enforces {
+		p.checked(c, checkPassed)
 		return &message.Judgement{Fate: message.Forwarded}
 	}
 	if c.wanted != c.enforced {
 		if o = p.open(cur, c, &c.enforced, a); o.refusal == nil {
+			p.checked(c, checkPassed)
 			return p.admit(cur, c, a, &o)
 		}
 	}
+	p.checked(c, checkRefused)
 	return p.refused(cur, c, a, o.refusal)
 }
 

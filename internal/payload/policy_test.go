@@ -226,6 +226,18 @@ func TestModes(t *testing.T) {
 	h.want("forged MAC on c", message.Arrival{Topic: "c", Payload: flipped}, "forwarded")
 	h.want("d", message.Arrival{Topic: "d", Payload: []byte("x")}, "not concerned")
 	h.want("a", message.Arrival{Topic: "a", Payload: []byte("x")}, "refused: unprotected")
+	for i := range requirements {
+		if indexOf(requirementAt(i)) != i {
+			t.Errorf("requirement %d is number %d", i, indexOf(requirementAt(i)))
+		}
+	}
+	got := map[string]int64{}
+	for _, c := range h.Checks() {
+		got[c.Require+" "+c.Result] = c.Times
+	}
+	if got["source met"] != 1 || got["source passed"] != 3 || got["source refused"] != 1 || got["group refused"] != 1 || len(got) != 9 {
+		t.Errorf("checks %v", got)
+	}
 	cov := h.Coverage()
 	if cov[0].Passed != 2 || cov[0].Failed != 2 || cov[1].Passed != 1 || cov[1].Failed != 2 || cov[2].Failed != 2 || cov[2].Reasons["verify"] != 1 {
 		t.Errorf("coverage %+v", cov)
@@ -490,8 +502,10 @@ func TestCoverage(t *testing.T) {
 // TestTable: what is remembered of topics is what a look at all rules gives, and the memory is bounded.
 func TestTable(t *testing.T) {
 	rules := []Rule{
-		{Topic: "a/+/c", Require: protect.Requirement{Fresh: true}, Mode: Enforce}, {Topic: "a/#", Require: protect.Requirement{Confidential: true}, Mode: Observe},
-		{Topic: "b", MaxAge: time.Minute, Mode: Enforce}, {Topic: "b/#", MaxAge: time.Second, Mode: Enforce},
+		{Topic: "a/+/c", Require: protect.Requirement{Fresh: true}, Mode: Enforce},
+		{Topic: "a/#", Require: protect.Requirement{Confidential: true}, Mode: Observe},
+		{Topic: "b", MaxAge: time.Minute, Mode: Enforce},
+		{Topic: "b/#", MaxAge: time.Second, Mode: Enforce},
 	}
 	tab := newTable(rules, nil)
 	for _, c := range []struct {

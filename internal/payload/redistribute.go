@@ -3,8 +3,8 @@ package payload
 import (
 	"errors"
 	"fmt"
-	"slices"
 
+	"github.com/sealmq/sealmq/cose"
 	"github.com/sealmq/sealmq/internal/message"
 	"github.com/sealmq/sealmq/keyring"
 	"github.com/sealmq/sealmq/protect"
@@ -140,6 +140,7 @@ func (p *Policy) Renew(m *message.Message) (out []byte, ok bool) {
 	if cur == nil || len(m.Payload()) == 0 {
 		return nil, false
 	}
+	p.noteUnprotected(cur, m)
 	res, _, err := cur.rest.Begin(nil, &protect.Delivery{Topic: m.Topic(), Payload: m.Payload()}, protect.Requirement{Confidential: true}, protect.ChecksumNone)
 	if err != nil || res.Kind != protect.KindRedistribution {
 		return nil, false
@@ -162,12 +163,25 @@ func (p *Policy) Renew(m *message.Message) (out []byte, ok bool) {
 	return out, true
 }
 
-// groupsOf lists the redistribution keys in use, for messages to the operator.
-func (cur *policy) groupsOf() []string {
-	var out []string
-	for k := range cur.out {
-		out = append(out, k.group)
+// noteUnprotected counts stored messages that are plainly less than their topic requires now.
+func (p *Policy) noteUnprotected(cur *policy, m *message.Message) {
+	c := cur.table.concern(m.Topic())
+	if c == nil || m.Sealed || !c.enforced.req.Confidential && c.enforced.req.Integrity < protect.IntegrityGroup ||
+		cose.TagOf(cose.TrimSelfDescribed(m.Payload())) != 0 {
+		return
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	p.bare.mu.Lock()
+	defer p.bare.mu.Unlock()
+	p.bare.count++
+	p.bare.topic = m.Topic()
+}
+
+// Unprotected returns how many of the messages that Renew has seen since the last call are in plaintext although their topic
+// requires more, and the topic of one of them. They came before the rules.
+func (p *Policy) Unprotected() (count int, topic string) {
+	p.bare.mu.Lock()
+	defer p.bare.mu.Unlock()
+	count, topic = p.bare.count, p.bare.topic
+	p.bare.count, p.bare.topic = 0, ""
+	return count, topic
 }
