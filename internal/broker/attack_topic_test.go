@@ -168,6 +168,35 @@ func TestAttack23_ServerTopics(t *testing.T) {
 	})
 }
 
+// TestAttack24_Dollar: topics and filters that begin with $ and are not $SYS take a broker down no more than others. They
+// may be subscribed to, wildcards in the first level do not reach them, and nobody publishes there.
+func TestAttack24_Dollar(t *testing.T) {
+	filters := []string{"$", "$/", "$/#", "$/+", "$x/#", "$SY", "$SYSx/+", "$$/a", "$share", "$shared/g/x", "$queue/a", "$/$/$"}
+	attack(t, func(r *rig) {
+		wild := r.connect("wild")
+		wild.subscribe(1, "#", "+", "+/#", "+/+/+")
+		c := r.connect("c", expiry(100))
+		c.subscribe(1, filters...)
+		for _, name := range []string{"$", "$/", "$x/y", "$SY", "$SYSx/y", "$$/a", "$share", "$shared/g/x", "$queue/a", "$/$/$"} {
+			if code := c.publish(msg(name, "x", 1)); code != mqtt.NotAuthorized {
+				t.Errorf("%q: %v", name, code)
+			}
+		}
+		c.drop()
+		c = r.connect("c", dirty, expiry(100))
+		c.send(&mqtt.Unsubscribe{PacketID: c.id(), Filters: filters})
+		for i, code := range expect[*mqtt.Unsuback](c).ReasonCodes {
+			if code != mqtt.Success {
+				t.Errorf("unsubscribe from %q: %v", filters[i], code)
+			}
+		}
+		c.quiet()
+		c.leave()
+		wild.quiet()
+		wild.leave()
+	})
+}
+
 // TestAttack43_TopicAlias: aliases out of range or unknown are refused; they end with the connection, are bounded, and
 // are not forwarded.
 func TestAttack43_TopicAlias(t *testing.T) {

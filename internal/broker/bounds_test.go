@@ -311,8 +311,9 @@ func TestLimitQoS0Offline(t *testing.T) {
 	}
 }
 
-// TestLimitRetained is attack 41, too: the count, and the bytes of topic, properties and payload together.
-func TestLimitRetained(t *testing.T) {
+// TestAttack41_RetainedBomb runs into the limits of Retained Messages: the count, and the bytes of topic, properties and
+// payload together. The caps on expiry and delay are TestLimitExpiry's.
+func TestAttack41_RetainedBomb(t *testing.T) {
 	t.Run("count", func(t *testing.T) {
 		bubble(t, func(r *rig) {
 			pub := r.connect("pub")

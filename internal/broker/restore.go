@@ -136,9 +136,7 @@ func (b *Broker) restoreSession(row *store.SessionRow, now int64) *clientSession
 	s.durable.Store(true)
 	s.account()
 	b.owners.add(principal, 1)
-	for i := range row.Subscriptions {
-		s.subs.put(row.Subscriptions[i])
-	}
+	s.subs.adopt(row.Subscriptions)
 	b.sessions.put(s)
 	b.restoreTimers(s, &row.Session, now)
 	return s

@@ -33,6 +33,17 @@ func (s *subscriptions) has(filter string) bool {
 	return ok
 }
 
+// adopt takes over rows with different filters. There must be none yet.
+func (s *subscriptions) adopt(rows []store.Subscription) {
+	if len(rows) <= fewRows {
+		s.rows = rows
+		return
+	}
+	for i := range rows {
+		s.put(rows[i])
+	}
+}
+
 // put adds a row, or replaces that of the same filter.
 func (s *subscriptions) put(row store.Subscription) {
 	if i, ok := s.find(row.Filter); ok {

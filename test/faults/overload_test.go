@@ -67,7 +67,11 @@ func TestOverload(t *testing.T) {
 	}
 }
 
-// BenchmarkNeighbour measures the PINGREQ round trips of an idle client beside each bad neighbour.
+// pingBudget is the p99 of an idle client's PINGREQ that no neighbour may exceed on a machine that has nothing else to do.
+const pingBudget = 50 * time.Millisecond
+
+// BenchmarkNeighbour measures the PINGREQ round trips of an idle client beside each bad neighbour, and holds their p99 to
+// the budget.
 func BenchmarkNeighbour(b *testing.B) {
 	for name, g := range neighbours {
 		b.Run(strings.ReplaceAll(name, " ", "-"), func(b *testing.B) {
@@ -77,7 +81,11 @@ func BenchmarkNeighbour(b *testing.B) {
 			}
 			slices.Sort(pings)
 			b.ReportMetric(float64(pings[len(pings)/2].Microseconds()), "p50-µs")
-			b.ReportMetric(float64(pings[len(pings)*99/100].Microseconds()), "p99-µs")
+			p99 := pings[len(pings)*99/100]
+			b.ReportMetric(float64(p99.Microseconds()), "p99-µs")
+			if p99 > pingBudget {
+				b.Errorf("p99 is %v, the budget is %v", p99, pingBudget)
+			}
 			b.ReportMetric(float64(pings[len(pings)-1].Microseconds()), "max-µs")
 		})
 	}
@@ -106,7 +114,8 @@ func (o *overload) run(g greedy, d time.Duration) []time.Duration {
 	stop := make(chan struct{})
 	var pings []time.Duration
 	var pinging sync.WaitGroup
-	pinging.Go(func() { pings = o.ping(stop) })
+	idle := o.raw("idle", mqtt.V311)
+	pinging.Go(func() { pings = o.ping(idle, stop) })
 	time.AfterFunc(d, func() { close(stop) })
 	check := g(o, stop)
 	pinging.Wait()
@@ -117,8 +126,7 @@ func (o *overload) run(g greedy, d time.Duration) []time.Duration {
 }
 
 // ping sends PINGREQ every 5 ms and times the answers.
-func (o *overload) ping(stop <-chan struct{}) (took []time.Duration) {
-	conn := o.raw("idle", mqtt.V311)
+func (o *overload) ping(conn net.Conn, stop <-chan struct{}) (took []time.Duration) {
 	defer conn.Close()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -260,13 +268,26 @@ func stopsReading(o *overload, stop <-chan struct{}) func() string {
 func offlineAtCap(o *overload, stop <-chan struct{}) func() string {
 	var stored counter
 	away := newClient("away", mqtt.V311)
-	away.receive = stored.receive
+	ready := make(chan struct{}, 1)
+	away.receive = func(p *mqtt.Publish) {
+		if stored.receive(p); p.Topic == "ready" {
+			select {
+			case ready <- struct{}{}:
+			default:
+			}
+		}
+	}
 	if _, err := away.connect(o.server.addr); err != nil {
 		o.t.Fatal(err)
 	}
 	away.subscribe("#", 1)
 	away.publish("ready", nil, 1, false, 50, func() {})
 	away.settle(patience)
+	select {
+	case <-ready: // and acknowledged, or it would keep its place
+	case <-time.After(patience):
+		o.t.Fatal("the session that will be away does not receive")
+	}
 	away.disconnect()
 	var count counter
 	sub := o.client("reader", count.receive)
