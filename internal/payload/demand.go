@@ -17,6 +17,7 @@ type demand struct {
 	form   protect.ChecksumForm
 	maxAge time.Duration
 	anyKey bool
+	opens  bool // what is sealed has to be sealed to the broker
 }
 
 // concern is everything the policy knows about one topic. It is immutable.
@@ -145,6 +146,7 @@ func (t *table) all(rules []int, enforced bool) bool {
 func (d *demand) add(r *Rule) {
 	d.req = d.req.Union(r.effective())
 	d.form = max(d.form, r.Checksum) // Lint refuses two forms
+	d.opens = d.opens || r.Redistribute != NoRedistribution
 	if r.MaxAge != 0 && (d.maxAge == 0 || r.MaxAge < d.maxAge) {
 		d.maxAge = r.MaxAge
 	}

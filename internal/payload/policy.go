@@ -233,7 +233,7 @@ func (p *Policy) checkBroker(cur *policy, c *concern, d *demand, a *message.Arri
 	switch {
 	case toBroker && c.route == NoRedistribution:
 		return refuse(protect.ReasonRecord, "sealed to the broker on a topic that no rule redistributes")
-	case c.route != NoRedistribution && res.Kind != 0 && res.Confidential && o.rec == nil:
+	case d.opens && res.Kind != 0 && res.Confidential && o.rec == nil:
 		return refuse(protect.ReasonUnknownKey, "sealed under key %x, which the broker does not hold, on a topic that it redistributes", res.KID)
 	}
 	if d.maxAge != 0 && res.Outcome != protect.Ignore && len(a.Payload) > 0 {

@@ -244,6 +244,33 @@ func TestModes(t *testing.T) {
 	}
 }
 
+// TestObservedRedistribution: a rule that only observes opens what is sealed to the broker, and refuses nothing.
+func TestObservedRedistribution(t *testing.T) {
+	device := newRecord(t, "device", keyring.UseS, func(r *keyring.Record) { r.Sender = keyring.SenderRule{Kind: keyring.SenderClientID} })
+	rest := newRecord(t, "rest", keyring.UseR, func(r *keyring.Record) { r.Sender = keyring.SenderRule{Kind: keyring.SenderRedistribution} })
+	readers := newRecord(t, "readers", keyring.UseEnc, nil)
+	h := newHarness(t, []Rule{
+		{Topic: "#", Require: protect.Requirement{Confidential: true}, Mode: Enforce},
+		{Topic: "a", Redistribute: PlaintextToTLS, Mode: Observe},
+	}, device, rest, readers.Public())
+	j := h.pass(message.Arrival{Topic: "a", Payload: seal(t, h.sealer(device, 1), "a", "x"), ClientID: "device"})
+	if fate(j) != "forwarded" || !j.Sealed || string(j.Plain) != "x" {
+		t.Errorf("sealed to the broker: %s, %+v", fate(j), j)
+	}
+	to, err := protect.NewSealer(protect.SealerConfig{Recipients: []*keyring.Record{readers}, Clock: h.clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j = h.pass(message.Arrival{Topic: "a", Payload: seal(t, to, "a", "x"), ClientID: "device"})
+	if fate(j) != "forwarded" || j.Replaced {
+		t.Errorf("sealed to the readers: %s, %+v", fate(j), j)
+	}
+	h.want("plain", message.Arrival{Topic: "a", Payload: []byte("x")}, "refused: unprotected")
+	if cov := h.Coverage(); cov[1].Failed != 2 || cov[1].Passed != 1 {
+		t.Errorf("coverage %+v", cov[1])
+	}
+}
+
 // TestRelax: a relaxation takes away what is enforced only if it is enforced itself.
 func TestRelax(t *testing.T) {
 	rules := func(mode Mode) []Rule {
