@@ -105,6 +105,9 @@ func otherTopic(_ *route, topic string, payload []byte) (string, []byte) {
 // message in its place: everybody can make one with what is public.
 func otherSender(r *route, topic string, payload []byte) (string, []byte) {
 	from, to := r.lab.people.rename(r.m)
+	if r.sid != nil {
+		from = r.sid
+	}
 	if r.m.broker != "" { // the broker names the publisher by its Client Identifier
 		from, to = []byte(" publisher"), []byte(" intruders")
 	}
@@ -122,14 +125,7 @@ const forged = "the valve is closed, as it should be"
 
 // memberForges: the other member of the group, with all keys that a member has, sends a message in the publisher's name.
 func memberForges(r *route, t *trial) error {
-	if f := r.lab.forgers[r.m.Name]; f != nil {
-		payload, err := f.Seal(nil, &protect.Message{Topic: t.topic, Payload: []byte(forged), Will: r.c.Will})
-		if err != nil {
-			return err
-		}
-		return r.inject(t, payload)
-	}
-	payload, err := r.lab.members[r.m.Name].Seal(t.topic, []byte(forged), r.c.Will)
+	payload, err := r.forge(t)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package outcomes
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/sealmq/sealmq/mqtt"
 )
@@ -26,16 +27,22 @@ type Circumstances struct {
 	Version  mqtt.Version
 	QoS      mqtt.QoS
 	Delivery Delivery
+	// Enforced: a rule of the broker demands the mechanism, too. It verifies what it has keys for, and checks the form of the
+	// rest.
+	Enforced bool
 }
 
-// AllCircumstances are PUBLISH and Will, both versions, all QoS and all ways of delivery: 48.
+// AllCircumstances are PUBLISH and Will, both versions, all QoS and all ways of delivery, with and without a rule of the
+// broker: 96.
 func AllCircumstances() []Circumstances {
 	var all []Circumstances
-	for _, will := range []bool{false, true} {
-		for _, v := range []mqtt.Version{mqtt.V311, mqtt.V5} {
-			for qos := range mqtt.ExactlyOnce + 1 {
-				for _, d := range Deliveries {
-					all = append(all, Circumstances{will, v, qos, d})
+	for _, enforced := range []bool{false, true} {
+		for _, will := range []bool{false, true} {
+			for _, v := range []mqtt.Version{mqtt.V311, mqtt.V5} {
+				for qos := range mqtt.ExactlyOnce + 1 {
+					for _, d := range Deliveries {
+						all = append(all, Circumstances{will, v, qos, d, enforced})
+					}
 				}
 			}
 		}
@@ -52,13 +59,15 @@ func (c *Circumstances) words() []string {
 	if c.Version == mqtt.V5 {
 		w[1] = "v5"
 	}
+	if c.Enforced {
+		w = append(w, "enforced")
+	}
 	return w
 }
 
 // String is the words in a line.
 func (c Circumstances) String() string {
-	w := c.words()
-	return w[0] + " " + w[1] + " " + w[2] + " " + w[3]
+	return strings.Join(c.words(), " ")
 }
 
 // disk reports whether the trial needs a broker that keeps state on disk.
@@ -67,9 +76,9 @@ func (c *Circumstances) disk() bool { return c.Delivery == Retained || c.Deliver
 // Sample is one of all circumstances for those who have no minute: every value occurs.
 func Sample() []Circumstances {
 	return []Circumstances{
-		{false, mqtt.V5, mqtt.AtLeastOnce, Live},
-		{true, mqtt.V311, mqtt.AtMostOnce, Retained},
-		{false, mqtt.V311, mqtt.ExactlyOnce, Offline},
-		{true, mqtt.V5, mqtt.AtLeastOnce, Share},
+		{false, mqtt.V5, mqtt.AtLeastOnce, Live, true},
+		{true, mqtt.V311, mqtt.AtMostOnce, Retained, false},
+		{false, mqtt.V311, mqtt.ExactlyOnce, Offline, false},
+		{true, mqtt.V5, mqtt.AtLeastOnce, Share, true},
 	}
 }

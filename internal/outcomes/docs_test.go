@@ -24,11 +24,12 @@ Generated from [vectors/outcomes.tsv](../vectors/outcomes.tsv); ` + "`go test ./
 
 Nothing here is an opinion: ` + "`go test ./internal/outcomes`" + ` carries every attack out, for PUBLISH and Will, MQTT 3.1.1 and 5, QoS 0, 1
 and 2, delivered live, as a retained message, to a session that was away, and to a shared subscription, through a publisher,
-a broker and a subscriber. It fails when an attack that is declared refused succeeds, and also when one that is declared to
+a broker and a subscriber, once with a rule of the broker that demands the mechanism and once with none. It fails when an attack that is declared refused succeeds, and also when one that is declared to
 succeed does not. ` + "`sealmq demo --all`" + ` does the same on your machine.
 
 *Refused* means: reading finds no plain text in the recorded bytes, in what the operator sees or in the broker's files; for
-everything else, the application is handed nothing, and the subscriber's report is the one in the tables below. *Succeeds*
+everything else, the application is handed nothing, and the report of the subscriber, or of the broker where it was faster, is
+the one in the tables below. *Succeeds*
 means that the mechanism does not stop it. Topic names, sizes and times can be seen under every mechanism, and whoever
 carries messages can drop them.
 

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +40,7 @@ protection:
   rules:
     - {topic: "ra/#", require: [confidential, source], redistribute: plaintext-to-tls}
     - {topic: "rb/#", require: [confidential, source], redistribute: sealed, group: field}
+RULES
 limits:
   sessions_per_principal: 1000000
   publish_rate: {per_client: unlimited}
@@ -57,7 +59,7 @@ func openField(ctx context.Context, dir string, f fault) (*site, error) {
 		return nil, err
 	}
 	file := filepath.Join(dir, "field.yaml")
-	text := fieldFile
+	text := strings.Replace(fieldFile, "RULES\n", rules(), 1)
 	if f == protectionOff {
 		text = strings.Replace(text, "protection:\n", "protection:\n  mode: observe\n", 1)
 	}
@@ -74,7 +76,18 @@ func openField(ctx context.Context, dir string, f fault) (*site, error) {
 		return nil, err
 	}
 	s.address, s.secure = s.node.Addrs()[0].String(), s.node.Addrs()[1].String()
-	return s, s.watch(ctx, branchTLS+"/#", branchGroup+"/#")
+	return s, s.watch(ctx, append(allTopics(), branchTLS+"/#", branchGroup+"/#")...)
+}
+
+// rules demand each mechanism on its branch.
+func rules() string {
+	var b strings.Builder
+	for _, m := range Mechanisms {
+		if m.ruled() {
+			b.WriteString(m.rule())
+		}
+	}
+	return b.String()
 }
 
 // overTLS is a dialler with a handshake behind it.
@@ -95,33 +108,37 @@ func overTLS(dial dialFunc, cfg *tls.Config) dialFunc {
 // fence is a genuine message behind all trials: who has it has everything before it.
 var fence = &Attack{Name: "fence"}
 
-// brokerExperiment carries the trials out where the broker opens what it is sent, and refuses what it should.
+// brokerExperiment carries the trials out where the broker opens or checks what it is sent, and refuses what it should. The
+// forger comes last: who speaks in another's name and is believed ends the other's session.
 func (r *route) brokerExperiment(ctx context.Context, trials []*trial) error {
+	if r.c.Will && r.m.Name == "sign" { // Wills of one signer are ordered, over all routes
+		r.lab.wills.Lock()
+		defer r.lab.wills.Unlock()
+	}
 	end := &trial{attack: fence, topic: r.name + "/fence", text: r.text(len(trials))}
-	for _, t := range append(trials[:len(trials):len(trials)], end) {
+	order := append(trials[:len(trials):len(trials)], end)
+	forges := func(t *trial) bool { return t.attack.Name == "member-forges" }
+	i := slices.IndexFunc(order, forges)
+	order = append(append(order[:i:i], order[i+1:]...), order[i])
+	for _, t := range order {
 		if err := r.runThroughBroker(ctx, t); err != nil {
 			return fmt.Errorf("%s %s: %w", t.attack.Name, t.leg, err)
 		}
 	}
-	return r.receive(ctx, append(trials[:len(trials):len(trials)], end))
+	return r.receive(ctx, order)
 }
 
 func (r *route) runThroughBroker(ctx context.Context, t *trial) error {
 	switch {
-	case t.attack.Name == "replay":
+	case t.attack.Name == "replay" && (r.m.broker != "" || r.m.proved() && r.m.level != protecting.LevelChecksum):
 		return r.replayThroughBroker(ctx, t)
 	case t.attack.Name == "member-forges":
-		id := r.intruderID(t)
-		f, err := r.lab.people.toBrokerForger(id)
-		if err != nil {
-			return err
-		}
-		payload, err := f.Seal(nil, &protect.Message{Topic: t.topic, Payload: []byte(forged), Will: r.c.Will})
+		payload, err := r.forge(t)
 		if err != nil {
 			return err
 		}
 		return r.intrude(ctx, t, payload)
-	case t.attack.Name == "other-sender" && t.leg == LegIn: // the publisher's message, from another connection
+	case r.m.broker != "" && t.attack.Name == "other-sender" && t.leg == LegIn: // the publisher's message, from another connection
 		if err := r.send(ctx, t, t.text); err != nil {
 			return err
 		}
@@ -142,6 +159,28 @@ func (r *route) runThroughBroker(ctx context.Context, t *trial) error {
 		return r.await(ctx, t, id, r.publish(ctx, t, t.text))
 	}
 	return r.run(ctx, t)
+}
+
+// forge is a message of the member's in the publisher's name. Where the broker opens it, it is made for the connection that
+// carries it.
+func (r *route) forge(t *trial) ([]byte, error) {
+	m := &protect.Message{Topic: t.topic, Payload: []byte(forged), Will: r.c.Will}
+	f := r.lab.forgers[r.m.Name]
+	switch {
+	case r.m.broker != "":
+		var err error
+		if f, err = r.lab.people.toBrokerForger(r.intruderID(t)); err != nil {
+			return nil, err
+		}
+	case r.sid != nil:
+		var err error
+		if f, err = r.lab.people.inNameOf(r.sid); err != nil {
+			return nil, err
+		}
+	case f == nil:
+		return r.lab.members[r.m.Name].Seal(t.topic, m.Payload, m.Will)
+	}
+	return f.Seal(nil, m)
 }
 
 // publish sends a message of the publisher and waits for nothing.
@@ -248,7 +287,7 @@ func (r *route) replayThroughBroker(ctx context.Context, t *trial) error {
 			return err
 		}
 		n := len(seen)
-		if r.m.broker == branchGroup && r.opensWithBrokerKeys(&seen[n-1], last) || string(seen[n-1].payload) == last {
+		if string(seen[n-1].payload) == last || r.opensWithBrokerKeys(&seen[n-1], last) {
 			if n == 2 {
 				t.refusedAs = Duplicate
 			}

@@ -22,19 +22,21 @@ import (
 // patience bounds each wait for something that must happen. It is not a measure of speed.
 const patience = 20 * time.Second
 
-// Lab is three brokers on loopback, one that keeps its state in memory, one on disk, and one that opens what is sealed to it, with the keyrings of everybody.
+// Lab is three brokers on loopback, one that keeps its state in memory, one on disk, and one that has rules and keys, with the keyrings of everybody.
 // Create it with Open, end it with Close. Run may be called more than once, not at the same time.
 type Lab struct {
 	people *people
 	memory *site
 	disk   *site
-	field  *site // that opens what it is sent
+	field  *site // that has rules of protection and keys
 
 	sealers map[string]*protecting.Sealing // of the publisher, by mechanism
 	members map[string]*protecting.Sealing // of the member; nil where a member has no key
 	forgers map[string]*protect.Sealer     // of the member in the publisher's name
 
 	fault fault // planted by tests
+
+	wills sync.Mutex // held by a route whose sender's Wills must come in order
 
 	mu    sync.Mutex // guards below
 	next  int        // number of the next route
@@ -200,7 +202,7 @@ func (l *Lab) Close() error {
 }
 
 func (l *Lab) site(m *Mechanism, c *Circumstances) *site {
-	if m.broker != "" {
+	if m.broker != "" || c.Enforced {
 		return l.field
 	}
 	if c.disk() {

@@ -1,6 +1,9 @@
 package outcomes
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/sealmq/sealmq/internal/protecting"
 	"github.com/sealmq/sealmq/protect"
 )
@@ -89,11 +92,43 @@ const (
 	branchGroup = "rb"
 )
 
-func (m *Mechanism) branch() string {
-	if m.broker == "" {
-		return branchEnds
+// branch is the first level of the topics of a trial.
+func (m *Mechanism) branch(c *Circumstances) string {
+	switch {
+	case m.broker != "":
+		return m.broker
+	case c.Enforced:
+		return m.enforcedBranch()
 	}
-	return m.broker
+	return branchEnds
+}
+
+// enforcedBranch is where a rule of the broker demands the mechanism.
+func (m *Mechanism) enforcedBranch() string { return "e-" + strings.ReplaceAll(m.Name, "+", "-") }
+
+// ruled reports whether there is such a rule: not where nothing is demanded, nor where a rule is needed anyway.
+func (m *Mechanism) ruled() bool { return m.level != protecting.LevelNone && m.broker == "" }
+
+// proved reports whether the broker of the enforced trials has the key, or needs none.
+func (m *Mechanism) proved() bool {
+	return m.level == protecting.LevelChecksum || m.Name == "mac" || m.Name == "sign"
+}
+
+// rule is the line of the broker's configuration.
+func (m *Mechanism) rule() string {
+	words := map[protecting.Level]string{
+		protecting.LevelChecksum: "checksum", protecting.LevelMAC: "mac", protecting.LevelSign: "sign", protecting.LevelEncrypt: "encrypt",
+		protecting.LevelSignEncrypt: "sign+encrypt",
+	}
+	require := []string{words[m.level]}
+	switch m.require.Integrity {
+	case protect.IntegrityGroup:
+		require = append(require, "group")
+	case protect.IntegritySource:
+		require = append(require, "source")
+	}
+	form := map[protect.ChecksumForm]string{protect.ChecksumPrefix: ", checksum: prefix", protect.ChecksumRaw: ", checksum: raw"}[m.checksum]
+	return fmt.Sprintf("    - {topic: \"%s/#\", require: [%s]%s}\n", m.enforcedBranch(), strings.Join(require, ", "), form)
 }
 
 func mechanism(name string) *Mechanism {

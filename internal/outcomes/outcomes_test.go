@@ -71,7 +71,7 @@ func TestDeviations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := []Circumstances{{false, mqtt.V5, mqtt.AtLeastOnce, Live}}
+	one := []Circumstances{{false, mqtt.V5, mqtt.AtLeastOnce, Live, false}}
 	wrong := func(t *testing.T, f fault, table Table) map[string]bool {
 		t.Helper()
 		lab := openLab(t, f)

@@ -1,19 +1,32 @@
 package outcomes
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
 
+	"github.com/sealmq/sealmq/client"
 	"github.com/sealmq/sealmq/cose"
 	"github.com/sealmq/sealmq/internal/protecting"
 	"github.com/sealmq/sealmq/keyring"
 	"github.com/sealmq/sealmq/protect"
 )
 
-// topicsOf is what all keys may be used on.
-const topicsOf = "r/#"
+// topicsOf is where the broker demands nothing.
+const topicsOf = branchEnds + "/#"
+
+// allTopics are the filters of all end-to-end trials.
+func allTopics() []string {
+	out := []string{topicsOf}
+	for _, m := range Mechanisms {
+		if m.ruled() {
+			out = append(out, m.enforcedBranch()+"/#")
+		}
+	}
+	return out
+}
 
 // people are the holders of keys: two members of a group who publish, and one who reads. Attackers without keys hold none.
 type people struct {
@@ -52,6 +65,14 @@ func newPeople(dir string) (*people, error) {
 			return nil, err
 		}
 		p.own[k.name] = rec
+		if k.use == keyring.UseMAC { // of the group's keys the broker has this one, and knows of the others
+			err = give(rec, p.broker)
+		} else {
+			err = p.broker.AddDescription(rec)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	rec, err := newRecord(readerKey, keyring.UseEnc, keyring.SenderRule{Kind: keyring.SenderAnonymous})
 	if err != nil {
@@ -61,7 +82,7 @@ func newPeople(dir string) (*people, error) {
 	if err := give(rec, p.reader); err != nil {
 		return nil, err
 	}
-	if err := give(rec.Public(), p.publisher, p.member); err != nil {
+	if err := give(rec.Public(), p.publisher, p.member, p.broker); err != nil {
 		return nil, err
 	}
 	for who, k := range map[string]*protecting.Keys{"publisher": p.publisher, "member": p.member} {
@@ -148,6 +169,15 @@ func (p *people) giveOwn(who string, k *protecting.Keys) error {
 		if err := give(public, p.reader); err != nil {
 			return err
 		}
+		var err2 error
+		if key.use == keyring.UseSign {
+			err2 = give(public, p.broker)
+		} else {
+			err2 = p.broker.AddDescription(rec)
+		}
+		if err2 != nil {
+			return err2
+		}
 	}
 	return nil
 }
@@ -163,7 +193,7 @@ func give(rec *keyring.Record, to ...*protecting.Keys) error {
 
 // newRecord makes an active key.
 func newRecord(name string, use keyring.Use, sender keyring.SenderRule) (*keyring.Record, error) {
-	rec := &keyring.Record{Use: use, Group: name, State: keyring.StateActive, Topics: []string{topicsOf}, Sender: sender}
+	rec := &keyring.Record{Use: use, Group: name, State: keyring.StateActive, Topics: allTopics(), Sender: sender}
 	switch use {
 	case keyring.UseR, keyring.UseS:
 		rec.Alg = cose.AlgA256GCM
@@ -232,6 +262,41 @@ func (p *people) forger(m *Mechanism) (*protect.Sealer, error) {
 	}
 	return protect.NewSealer(cfg)
 }
+
+// another is one more member of the group, with a name of its own, who publishes with a MAC. A broker that checks the order of
+// a sender's messages remembers it, and a route whose forger speaks in that name must not disturb the others.
+func (p *people) another() (s *protect.Sealer, sid []byte, err error) {
+	sid = make([]byte, protecting.SenderSize)
+	_, _ = rand.Read(sid) // never fails since Go 1.24
+	session, err := protect.NewSession(1, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err = protect.NewSealer(protect.SealerConfig{Key: p.own[groupMAC], Sender: sid, Session: session, Clock: clock, Timestamp: true})
+	return s, sid, err
+}
+
+// inNameOf is a member who seals in the name of another.
+func (p *people) inNameOf(sid []byte) (*protect.Sealer, error) {
+	session, err := protect.NewSession(forgedBoot, nil)
+	if err != nil {
+		return nil, err
+	}
+	return protect.NewSealer(protect.SealerConfig{Key: p.own[groupMAC], Sender: sid, Session: session, Clock: clock, Timestamp: true})
+}
+
+// sealsOnly fits a Sealer to a client that publishes.
+type sealsOnly struct{ s *protect.Sealer }
+
+// Seal implements client.Protector.
+func (s sealsOnly) Seal(kind client.Kind, m *client.Message) error {
+	out, err := s.s.Seal(nil, &protect.Message{Topic: m.Topic, Payload: m.Payload, Will: kind == client.KindWill})
+	m.Payload = out
+	return err
+}
+
+// Open implements client.Protector.
+func (sealsOnly) Open(*client.Message) error { return errors.New("a publisher does not receive") }
 
 // rename is what a stranger swaps in a message to put the member's name in the place of the publisher's.
 func (p *people) rename(m *Mechanism) (from, to []byte) {

@@ -25,6 +25,9 @@ type route struct {
 	site *site
 	name string // r/NUMBER
 
+	own *protect.Sealer // of the publisher on this route alone; nil: the one of all routes
+	sid []byte          // its name on the wire
+
 	in, out   *wiretap.Wire
 	publisher *client.Client // nil for a Will
 	intruder  *client.Client // of an attacker, straight to the broker; made when needed
@@ -77,6 +80,11 @@ func (r *route) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if r.c.Enforced && r.m.Name == "mac" {
+		if r.own, r.sid, err = r.lab.people.another(); err != nil {
+			return err
+		}
+	}
 	r.got = newInbox()
 	r.opens = &reader{keys: r.lab.people.reader, m: r.m, bad: r.lab.fault, openings: map[string]*protecting.Opening{}}
 	if !r.c.Will {
@@ -108,7 +116,10 @@ func (r *route) open(ctx context.Context) error {
 }
 
 // protector seals for a connection of the publisher's.
-func (r *route) protector(clientID string) (*protecting.Protector, error) {
+func (r *route) protector(clientID string) (client.Protector, error) {
+	if r.own != nil {
+		return sealsOnly{r.own}, nil
+	}
 	s, err := r.lab.sealers[r.m.Name], error(nil)
 	if r.m.broker != "" {
 		s, err = r.m.sealing(r.lab.people.publisher, clientID)
@@ -153,7 +164,7 @@ func (r *route) send(ctx context.Context, t *trial, text string) error {
 	n := r.site.seen.count(trialOf(t.topic)) + 1
 	var err error
 	if r.c.Will {
-		var p *protecting.Protector
+		var p client.Protector
 		if p, err = r.protector(r.name + " publisher " + t.topic); err == nil {
 			err = r.die(ctx, "publisher", r.in.Dial, p, t.topic, []byte(text))
 		}
@@ -286,7 +297,7 @@ func (r *route) receiveRetained(ctx context.Context, trials []*trial) error {
 		return err
 	}
 	for _, t := range trials {
-		if t.attack.Name != "replay" || r.m.broker != "" {
+		if t.attack.Name != "replay" || t.want == 1 { // tried at the broker already
 			continue
 		}
 		if _, err := r.got.wait(ctx, trialOf(t.topic), 1); err != nil {

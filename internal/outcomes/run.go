@@ -77,6 +77,9 @@ func (l *Lab) Run(ctx context.Context, table Table, all []Circumstances, done fu
 	}
 	for _, c := range all {
 		for _, m := range Mechanisms {
+			if c.Enforced && !m.ruled() {
+				continue
+			}
 			select {
 			case jobs <- job{m, c}:
 			case <-ctx.Done():
@@ -97,7 +100,7 @@ func (l *Lab) route(ctx context.Context, table Table, m *Mechanism, c Circumstan
 	defer cancel()
 	l.mu.Lock()
 	l.next++
-	r := &route{lab: l, m: m, c: &c, site: l.site(m, &c), name: m.branch() + "/" + strconv.Itoa(l.next)}
+	r := &route{lab: l, m: m, c: &c, site: l.site(m, &c), name: m.branch(&c) + "/" + strconv.Itoa(l.next)}
 	l.mu.Unlock()
 	trials := r.trials()
 	err := r.open(ctx)
@@ -149,7 +152,7 @@ func (r *route) trials() []*trial {
 }
 
 func (r *route) experiment(ctx context.Context, trials []*trial) error {
-	if r.m.broker != "" {
+	if r.m.broker != "" || r.c.Enforced {
 		return r.brokerExperiment(ctx, trials)
 	}
 	for _, t := range trials {
@@ -290,8 +293,12 @@ func (l *Lab) Disk() (found []string, plain int, err error) {
 // Trials is how many cells a Run over these circumstances has.
 func Trials(all []Circumstances) int {
 	n := 0
-	for _, m := range Mechanisms {
-		n += len((&route{m: m}).trials())
+	for _, c := range all {
+		for _, m := range Mechanisms {
+			if !c.Enforced || m.ruled() {
+				n += len((&route{m: m}).trials())
+			}
+		}
 	}
-	return n * len(all)
+	return n
 }

@@ -46,7 +46,7 @@ type Row struct {
 type Table []Row
 
 // words of the column where.
-var wheres = []string{"will", "publish", "live", "retained", "offline", "share", "v3.1.1", "v5", "qos0", "qos1", "qos2"}
+var wheres = []string{"will", "publish", "live", "retained", "offline", "share", "v3.1.1", "v5", "qos0", "qos1", "qos2", "enforced"}
 
 // Declared is the table of vectors/outcomes.tsv.
 func Declared() (Table, error) { return ParseTable(vectors.Outcomes) }
