@@ -76,6 +76,8 @@ certificate:pump allow publish cert/%i/%u
 		on     string
 		rule   int // line of the deciding rule, negative when it denies, 0 for the default
 	}{
+		{user("alice"), "c", identity.Subscribe, "$SYS/broker/+", 6},
+		{user("alice"), "c", identity.Subscribe, "$SYS/broker/#", 0}, // wider, although + also matches a level that is called #
 		{user("alice"), "c", identity.Publish, "plant/secret", -1},
 		{user("alice"), "c", identity.Will, "plant/secret", -1},
 		{user("alice"), "c", identity.Publish, "plant/x", 2},

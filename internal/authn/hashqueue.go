@@ -15,6 +15,9 @@ var errQueueFull = errors.New("too many logins wait for a password check")
 // from one place delays its own logins and not those of others. When the queue is full, a newcomer displaces the last
 // one in line of the address with the most, unless that is its own.
 type hashQueue struct {
+	slots   int
+	garbage hashGarbage
+
 	mu      sync.Mutex
 	free    int
 	limit   int
@@ -28,7 +31,7 @@ type hashWaiter struct {
 }
 
 func newHashQueue(slots, limit int) *hashQueue {
-	return &hashQueue{free: slots, limit: limit, lines: map[netip.Prefix][]*hashWaiter{}}
+	return &hashQueue{slots: slots, free: slots, limit: limit, lines: map[netip.Prefix][]*hashWaiter{}}
 }
 
 // acquire waits for a slot. The error is errQueueFull or that of ctx; without one, release must be called.

@@ -156,6 +156,7 @@ func (p *password) check(ctx context.Context, from addressKey, name string, v *V
 		p.hashed(v)
 	}
 	matches := v.Matches(secret) && known
+	p.queue.garbage.leave(v.Memory(), p.queue.slots)
 	if matches {
 		p.cache.add(key)
 		p.improve(name, v, secret)

@@ -306,3 +306,20 @@ func TestHashQueueGivesUp(t *testing.T) {
 		}
 	}
 }
+
+// TestHashGarbage: once the hashes have left behind what their slots need, there is a collection before the next one.
+func TestHashGarbage(t *testing.T) {
+	var g hashGarbage
+	const hash = 64 << 20
+	for range 20 {
+		before, _ := collector()
+		g.leave(hash, 1)
+		if after, _ := collector(); after == before {
+			t.Fatal("nothing was collected")
+		}
+	}
+	g.leave(0, 1) // PBKDF2 and SHA-512 leave nothing
+	if g.bytes != 0 {
+		t.Errorf("%d bytes are counted", g.bytes)
+	}
+}

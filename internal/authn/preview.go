@@ -69,6 +69,13 @@ func (c *chain) bring(ev *identity.Evidence, method, user string) (*identity.Evi
 	switch method {
 	case "password":
 		cr.HasUsername, cr.Username, cr.HasPassword, cr.Password = true, user, true, []byte{0}
+		for _, m := range c.methods {
+			if p, ok := m.(*password); ok {
+				if acc := p.account(user); acc != nil && acc.Passwordless && acc.Password == nil {
+					cr.HasPassword, cr.Password = false, nil // it has no secret to send
+				}
+			}
+		}
 	case "jwt":
 		cr.HasPassword, cr.Password = true, sampleToken
 	case "p1", "p2", "p3":

@@ -368,3 +368,59 @@ func TestAttack53_FinalValueIsJudged(t *testing.T) {
 		}
 	})
 }
+
+// TestAttack28_CachedMatch: what the router remembers of a topic does not outlive the rules: the next message after a change is
+// judged by the new ones, in both directions, for plain and for shared subscriptions.
+func TestAttack28_CachedMatch(t *testing.T) {
+	bubble(t, func(r *rig) {
+		c, s := r.connect("c"), r.connect("s")
+		c.subscribe(1, "a")
+		s.subscribe(1, "$share/g/a")
+		pub := r.connect("pub")
+		for range 2 {
+			for range 2 {
+				pub.publish(msg("a", "open", 1))
+				c.receive("a", "open")
+				s.receive("a", "open")
+			}
+			r.authz.set(denying(identity.Receive, "a"))
+			for qos := range mqtt.QoS(3) {
+				pub.publish(msg("a", "secret", qos))
+				c.quiet()
+				s.quiet()
+			}
+			r.authz.set(nil)
+			for s.drain("secret") {
+			}
+		}
+	})
+}
+
+// drain takes what a Shared Subscription kept for whoever may have it.
+func (c *client) drain(payload string) bool {
+	c.r.settle()
+	if m, ok := c.conn.(*memConn); !ok || m.in.held() == 0 && len(c.buf) == 0 {
+		return false
+	}
+	c.receive("a", payload)
+	return true
+}
+
+// TestAttack20_GroupQueue: a message that waits in the queue of a group goes to a member that may have it, and to no other.
+func TestAttack20_GroupQueue(t *testing.T) {
+	bubble(t, func(r *rig) {
+		low := r.connect("low", user("low"), expiry(1000))
+		low.subscribe(1, "$share/g/secret")
+		low.leave()
+		r.connect("pub").publish(msg("secret", "x", 1))
+		r.authz.set(func(p *identity.Principal, _ string, a identity.Action, _ string) bool {
+			return p.Name == "low" && a == identity.Receive
+		})
+		low = r.connect("low", user("low"), dirty, expiry(1000))
+		low.quiet()
+		high := r.connect("high", user("high"), expiry(1000))
+		high.subscribe(1, "$share/g/secret")
+		high.receive("secret", "x")
+		low.quiet()
+	})
+}

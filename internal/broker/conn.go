@@ -27,7 +27,8 @@ type conn struct {
 	evidence identity.Evidence
 	listener string
 	address  addressKey
-	maxInput int // bytes of one packet from the client: what CONNACK says, so a reload does not change it
+	accepted int64 // Unix nanoseconds
+	maxInput int   // bytes of one packet from the client: what CONNACK says, so a reload does not change it
 
 	// From CONNECT.
 	clientID    string
@@ -124,6 +125,7 @@ func (b *Broker) accept(nc net.Conn, listener string) {
 	}
 	b.stats.connections.Add(1)
 	now := b.now()
+	c.accepted = now
 	c.lastRead.Store(now)
 	c.scheduleCheck(now + int64(set.ConnectTimeout))
 	b.start(c)

@@ -34,7 +34,7 @@ func (c *conn) handleConnect(w *work, h mqtt.Header, body []byte) error {
 	if p.Properties.Has(mqtt.PropAuthMethod) {
 		p = p.Clone() // an exchange of several packets needs it after the read buffer is gone
 	}
-	ctx, cancel := context.WithTimeout(c.b.ctx, c.b.settings().ConnectTimeout)
+	ctx, cancel := c.loginContext()
 	defer cancel()
 	c.rechecked = c.b.recheck.generation()
 	verdict := c.b.authn.Authenticate(ctx, &c.evidence, credentialsOf(p))
@@ -45,6 +45,14 @@ func (c *conn) handleConnect(w *work, h mqtt.Header, body []byte) error {
 		c.enhanced = &enhanced{connect: p, method: p.Properties.AuthMethod} // a clone, not the read buffer
 	}
 	return c.continueLogin(w, p, verdict)
+}
+
+// loginContext ends a little before the connection does for want of a complete CONNECT, so that a client whose login waits for
+// a slot gets an answer, Server busy, and not just the end.
+func (c *conn) loginContext() (context.Context, context.CancelFunc) {
+	all := c.b.settings().ConnectTimeout
+	left := time.Duration(c.accepted+int64(all)-c.b.now()) - all/10
+	return context.WithTimeout(c.b.ctx, max(left, all/10))
 }
 
 // unknownLevel is how a CONNECT with a Protocol Level that does not exist is refused.

@@ -216,9 +216,14 @@ func (wallClock) Now() time.Time { return time.Now() }
 // fakeAuthn lets everybody in as the principal of its user name, or of "user", unless login says otherwise.
 type fakeAuthn struct {
 	login func(*identity.Credentials) identity.Verdict
+	waits bool // for a slot that never comes
 }
 
-func (a *fakeAuthn) Authenticate(_ context.Context, _ *identity.Evidence, cr *identity.Credentials) identity.Verdict {
+func (a *fakeAuthn) Authenticate(ctx context.Context, _ *identity.Evidence, cr *identity.Credentials) identity.Verdict {
+	if a.waits {
+		<-ctx.Done()
+		return identity.Verdict{Failure: identity.Busy}
+	}
 	if a.login != nil {
 		return a.login(cr)
 	}

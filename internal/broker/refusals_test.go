@@ -258,3 +258,21 @@ func TestEveryReasonHasALayer(t *testing.T) {
 		}
 	}
 }
+
+// TestWaitingLoginIsAnswered: a client whose login does not get its turn is told so before its connection ends, even when its
+// CONNECT came late.
+func TestWaitingLoginIsAnswered(t *testing.T) {
+	for _, late := range []time.Duration{0, 5 * time.Second, 9900 * time.Millisecond} {
+		bubble(t, func(r *rig) {
+			r.authn.waits = true
+			c := r.open()
+			r.wait(late)
+			c.send(connectPacket("c"))
+			if late < 9*time.Second {
+				c.refused(mqtt.ServerBusy)
+			} else {
+				c.closed() // too late for anything
+			}
+		})
+	}
+}

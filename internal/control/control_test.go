@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/sealmq/sealmq/internal/explain"
 	"github.com/sealmq/sealmq/topic"
 )
 
@@ -96,6 +97,27 @@ func (f *fake) Backup(ctx context.Context, dir string, dryRun bool) (Backup, err
 	return Backup{Dir: dir, Epoch: 7}, nil
 }
 
+// Refusal and Ask answer with what they were asked.
+func (f *fake) Refusal(q RefusalQuery) (Refusal, error) {
+	f.note("refusal %q %q", q.ID, q.ClientID)
+	if q.ID == "none" {
+		return Refusal{}, &Error{NotFound, "no such decision"}
+	}
+	return Refusal{ID: q.ID, At: someTime, Last: someTime, Layer: "login", Check: "password: password", Rule: "f:1 r", Text: "text\n"}, nil
+}
+
+func (f *fake) Ask(q Question) (explain.Answer, error) {
+	f.note("ask %+v", q)
+	return explain.Answer{
+		Explanation: explain.Explanation{Allowed: true, Layer: "access", Question: q.Topic},
+		Login:       &explain.Explanation{Layer: "login", Question: q.User},
+	}, nil
+}
+
+func (f *fake) Acted(a *Act) {
+	f.note("acted %s %v %v %v", a.Operation, strings.HasPrefix(a.By, "uid ") || runtime.GOOS != "linux", a.Details, a.Err)
+}
+
 // serve runs a server in dir until the test ends.
 func serve(t *testing.T, dir string, f *fake, log *slog.Logger) *Client {
 	t.Helper()
@@ -104,6 +126,8 @@ func serve(t *testing.T, dir string, f *fake, log *slog.Logger) *Client {
 		t.Fatal(err)
 	}
 	s := NewServer(f, f, log)
+	s.Explain(f)
+	s.Record(f)
 	var done sync.WaitGroup
 	done.Go(func() {
 		if err := s.Serve(socket); err != nil {
@@ -146,13 +170,28 @@ func TestOperations(t *testing.T) {
 			SessionPage{[]Session{oneSession}, "dev"},
 			`sessions "p &" "ä\n" 5`,
 		},
-		{func() (any, error) { return c.Kick(ctx, "dev", false) }, oneSession, `kick "dev" false`},
+		{func() (any, error) { return c.Kick(ctx, "dev", false) }, oneSession, `kick "dev" false,acted kick true [client: dev] <nil>`},
+		{
+			func() (any, error) { return c.Refusal(ctx, RefusalQuery{"A&", "c ä"}) },
+			Refusal{ID: "A&", At: someTime, Last: someTime, Layer: "login", Check: "password: password", Rule: "f:1 r", Text: "text\n"},
+			`refusal "A&" "c ä"`,
+		},
+		{
+			func() (any, error) {
+				return c.Ask(ctx, Question{"u", "psk", "i", "c", "publish", "a/#", "lan", "192.0.2.1"})
+			},
+			explain.Answer{
+				Explanation: explain.Explanation{Allowed: true, Layer: "access", Question: "a/#"},
+				Login:       &explain.Explanation{Layer: "login", Question: "u"},
+			},
+			"ask {User:u Method:psk Issuer:i ClientID:c Do:publish Topic:a/# Listener:lan From:192.0.2.1}",
+		},
 		{func() (any, error) { return c.Clear(ctx, "dev", true) }, oneSession, `clear "dev" true`},
 		{
 			func() (any, error) { return c.Retained(ctx, RetainedQuery{"+/#", "a", 1000, 2}) },
 			f.Retained(RetainedQuery{}), `retained "+/#" "a" 1000 2`,
 		},
-		{func() (any, error) { return c.RemoveRetained(ctx, "a/#", false) }, Removed{2, 200}, `remove "a/#" false`},
+		{func() (any, error) { return c.RemoveRetained(ctx, "a/#", false) }, Removed{2, 200}, `remove "a/#" false,acted remove retained true [filter: a/# count: 2] <nil>`},
 		{func() (any, error) { return c.Backup(ctx, dir, true) }, Backup{dir, 7}, "backup " + filepath.ToSlash(dir) + " true"},
 	} {
 		f.asked = nil
@@ -179,6 +218,7 @@ func TestRefusals(t *testing.T) {
 		do   func() error
 	}{
 		{Conflict, "not connected", func() error { _, err := c.Kick(ctx, "offline", false); return err }},
+		{NotFound, "no such decision", func() error { _, err := c.Refusal(ctx, RefusalQuery{ID: "none"}); return err }},
 		{NotFound, "no such session", func() error { _, err := c.Kick(ctx, "nobody", false); return err }},
 		{Internal, "the disk is gone", func() error { _, err := c.Clear(ctx, "nobody", false); return err }},
 		{Invalid, "no client identifier", func() error { _, err := c.Clear(ctx, "", false); return err }},
@@ -264,7 +304,7 @@ func TestCancel(t *testing.T) {
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	until(t, func() bool { f.mu.Lock(); defer f.mu.Unlock(); return len(f.asked) == 2 })
+	until(t, func() bool { f.mu.Lock(); defer f.mu.Unlock(); return len(f.asked) >= 2 })
 }
 
 // until waits for a condition that comes true by itself.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -429,4 +430,75 @@ func BenchmarkLoginStorm(b *testing.B) {
 		b.ReportMetric(float64(codes[mqtt.ServerBusy]), "refused/op")
 		b.ReportMetric(float64(codes[mqtt.BadUserNameOrPassword]), "checked/op")
 	}
+}
+
+// TestLoginStormIsBounded: 1000 clients log in at the same moment, each with a password of its own to hash. Every one gets an
+// answer, no more hashes than the budget allows are under way, the memory for them stays within it, and a client that is
+// connected is served all the time.
+func TestLoginStormIsBounded(t *testing.T) {
+	const clients, slots, perHash = 1000, 2, 19 << 20
+	n, _, _ := loginNode(t, ", hash_queue: 1024, max_parallel_hashes: 2")
+	pinger := dial(t, n, mqtt.V311)
+	pinger.raw(rawConnect(4, "pinger", []byte("alice"), []byte("right")))
+	if code, ok := pinger.connack(); !ok || code != mqtt.Success {
+		t.Fatal(code, ok)
+	}
+	runtime.GC()
+	var before runtime.MemStats
+	runtime.ReadMemStats(&before)
+	done := make(chan struct{})
+	var watching sync.WaitGroup
+	var peak uint64
+	pings := 0
+	watching.Go(func() {
+		for {
+			_ = pinger.conn.SetDeadline(time.Now().Add(30 * time.Second))
+			pinger.send(&mqtt.Pingreq{})
+			if _, err := pinger.r.ReadPacket(); err != nil {
+				t.Errorf("the connected client: %v", err)
+				return
+			}
+			pings++
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			peak = max(peak, m.HeapInuse)
+			select {
+			case <-done:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	})
+	conns := make([]*wire, clients)
+	for i := range conns {
+		conns[i] = dial(t, n, mqtt.V5)
+	}
+	var storm sync.WaitGroup
+	var mu sync.Mutex
+	codes := map[mqtt.ReasonCode]int{}
+	for i, w := range conns {
+		storm.Go(func() {
+			_ = w.conn.SetDeadline(time.Now().Add(5 * time.Minute))
+			w.raw(rawConnect(5, "", fmt.Appendf(nil, "user%d", i), []byte("wrong")))
+			code, ok := w.connack()
+			if !ok {
+				code = 0xff // no answer
+			}
+			mu.Lock()
+			codes[code]++
+			mu.Unlock()
+		})
+	}
+	storm.Wait()
+	close(done)
+	watching.Wait()
+	if codes[mqtt.BadUserNameOrPassword] == 0 || codes[mqtt.BadUserNameOrPassword]+codes[mqtt.ServerBusy]+codes[mqtt.Banned] != clients {
+		t.Errorf("answers: %v", codes)
+	}
+	// The hashes under way, as much again that they left behind, as much that a collection under way does not see yet, and
+	// 96 MiB for both ends of 1000 connections.
+	if budget := uint64(3*slots*perHash + 96<<20); peak > before.HeapInuse+budget {
+		t.Errorf("%d MiB at most, %d MiB before, budget %d MiB", peak>>20, before.HeapInuse>>20, budget>>20)
+	}
+	t.Logf("%v, %d pings, %d MiB at most, %d MiB before", codes, pings, peak>>20, before.HeapInuse>>20)
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -26,6 +27,9 @@ func (n *Node) openAudit(c *config.Config) error {
 	a := &c.Audit
 	if !a.On() {
 		return nil
+	}
+	if err := os.MkdirAll(c.Node.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data folder: %w", err)
 	}
 	log, err := audit.Open(audit.Options{
 		File: a.File, Key: filepath.Join(c.Node.DataDir, auditKey), Rotate: int64(a.Rotate), Keep: a.Keep, Checkpoint: a.Checkpoint,
