@@ -66,14 +66,15 @@ func installed() []broker {
 }
 
 func sealmqArgs(s site) ([]string, error) {
-	if !s.durable && s.certs == "" {
+	data := filepath.Join(s.dir, "data")
+	switch {
+	case s.durable: // only --dev lets anonymous clients have sessions that outlive them
+		return s.config("serve --dev --config", fmt.Sprintf(sealmqConfig, data, "disk", s.addr, ""))
+	case s.certs == "":
 		return []string{"serve", "--dev", "--listen", "mqtt://" + s.addr}, nil
 	}
-	if s.durable {
-		return []string{"serve", "--dev", "--data", filepath.Join(s.dir, "data"), "--listen", "mqtt://" + s.addr}, nil
-	}
 	tls := fmt.Sprintf(", tls: {cert: %q, key: %q}", filepath.Join(s.certs, "server.pem"), filepath.Join(s.certs, "server.key"))
-	return s.config("serve --config", fmt.Sprintf(sealmqConfig, filepath.Join(s.dir, "data"), "memory", s.addr, tls))
+	return s.config("serve --config", fmt.Sprintf(sealmqConfig, data, "memory", s.addr, tls))
 }
 
 func floorArgs(s site) ([]string, error) {
