@@ -6,7 +6,7 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 FUZZTIME ?= 60s
 export SEALMQ_BIN := $(CURDIR)/bin/sealmq
 
-.PHONY: build check test race fuzz fuzz-short cross static vectors conformance conformance-update interop suites
+.PHONY: build check test race bench bench-baseline compare growth fuzz fuzz-short cross static vectors conformance conformance-update interop suites
 
 build: ; CGO_ENABLED=0 $(GO) build -trimpath -o $(SEALMQ_BIN) ./cmd/sealmq
 
@@ -20,6 +20,19 @@ check: ## formatting, vet, staticcheck, module files
 
 test: ; $(GO) test -shuffle on $(ARGS) ./...
 race: ; $(GO) test -race -shuffle on $(ARGS) ./...
+
+# What the hot path is made of: decode, encode, match, session step, rights, seal, open and verify, store.
+BENCH := Publish311|Publish5$$|Puback5|TenThousand|Deep|Deliver|Matches|AuthorizeTenRules|Seal64|Open64|Verify64|Commit$$|Acknowledged
+BENCHED := ./mqtt ./topic ./internal/router ./internal/session ./internal/acl ./protect ./internal/store/pebblestore
+bench: ## microbenchmarks, compared with the committed baseline
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 -benchtime 100ms $(BENCHED) | tee bin/bench.txt
+	$(TOOL) benchstat test/bench/baseline.txt bin/bench.txt
+bench-baseline:
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 -benchtime 100ms $(BENCHED) > test/bench/baseline.txt
+compare: build ## SealMQ beside the brokers that are installed; needs SEALMQ_LOAD
+	$(GO) run ./test/bench -out docs/performance $(ARGS)
+growth: build ## how costs grow with connections, subscriptions, levels, queues and processors; needs SEALMQ_LOAD
+	$(GO) run ./test/bench -growth -out docs/performance $(ARGS)
 
 fuzz: ; .ci/fuzz $(FUZZTIME)
 fuzz-short: ; .ci/fuzz 5s

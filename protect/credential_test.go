@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -256,4 +257,58 @@ func FuzzVerify(f *testing.F) {
 			t.Fatalf("forged %x", in)
 		}
 	})
+}
+
+// TestMarksOfOneKeyAreBounded: whoever has one device's key cannot take the room of all others, not even over a restart;
+// clients that have a mark go on, and so do other keys and the key of a broker, which all its clients share.
+func TestMarksOfOneKeyAreBounded(t *testing.T) {
+	store := &memStore{}
+	marks, err := NewMarks(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	greedy, honest, shared := testRecord(t, keyring.UseP2, nil), testRecord(t, keyring.UseP3, nil), testRecord(t, keyring.UseP1, nil)
+	raise := func(m *Marks, rec *keyring.Record, client int, n uint64) error {
+		if r := m.raise(stateKey(domainMark, string(rec.KID), strconv.Itoa(client)), rec, n); r != nil {
+			return r
+		}
+		return nil
+	}
+	for i := range maxMarksPerKey {
+		if err := raise(marks, greedy, i, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again, err := NewMarks(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []*Marks{marks, again} {
+		wantReason(t, raise(m, greedy, maxMarksPerKey, 1), ReasonLimit)
+		if err := raise(m, greedy, 0, 2); err != nil {
+			t.Errorf("a client with a mark: %v", err)
+		}
+	}
+	for i := range maxMarksPerKey + 1 {
+		if err := raise(marks, shared, i, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := raise(marks, honest, 0, 1); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCredentialRecognised: the three forms and nothing that a person types.
+func TestCredentialRecognised(t *testing.T) {
+	for _, use := range credentialUses {
+		if b := credential(t, testRecord(t, use, nil), 1, connect()); !IsCredential(b) {
+			t.Errorf("%v is not recognised", use)
+		}
+	}
+	for _, s := range []string{"", "\xd1", "\xd1\x84", "\xd1\x84\x40", "\xd1\x84\x41\xa0", "\xd1\x83\x43\xa1\x01\x05", "\xd0\x83\x43\xa1\x01\x01", "фX", "пароль", "\xd8\x60\x84\x41\x61"} {
+		if IsCredential([]byte(s)) {
+			t.Errorf("%q is taken for a credential", s)
+		}
+	}
 }

@@ -19,6 +19,10 @@ import (
 
 type benchCommand struct {
 	Protect benchProtectCommand `cmd:"" help:"Measure what each mechanism of security costs on this machine."`
+	Conn    benchConnCommand    `cmd:"" help:"Connect and disconnect, again and again."`
+	Pub     benchPubCommand     `cmd:"" help:"Publish as fast as it goes, or at a rate."`
+	Sub     benchSubCommand     `cmd:"" help:"Subscribe and count what comes."`
+	Pipe    benchPipeCommand    `cmd:"" help:"Send messages round: time of the way, what is lost, what comes twice."`
 }
 
 // Example is the first line of the command's help.

@@ -54,14 +54,11 @@ func (c *probeCommand) Run(ctx context.Context, a *app) error {
 func (c *probeCommand) look(ctx context.Context, a *app) (*probe.Report, error) {
 	o := probe.Options{Target: c.Target, Username: c.Username, Timeout: time.Duration(c.Timeout)}
 	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
+		roots, err := rootsOf(c.CAFile)
 		if err != nil {
 			return nil, err
 		}
-		o.Roots = x509.NewCertPool()
-		if !o.Roots.AppendCertsFromPEM(pem) {
-			return nil, &failure{exitUsage, "--cafile " + c.CAFile + " holds no certificate", "", "give a PEM file", nil}
-		}
+		o.Roots = roots
 	}
 	if c.PasswordFile != "" {
 		password, err := readSecretFile(c.PasswordFile, a)
@@ -76,6 +73,19 @@ func (c *probeCommand) look(ctx context.Context, a *app) (*probe.Report, error) 
 		return nil, &failure{exitUsage, "cannot probe " + c.Target, probe.ErrTarget.Error(), "such as: sealmq probe broker.example", err}
 	}
 	return r, err
+}
+
+// rootsOf reads the authorities of --cafile.
+func rootsOf(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, &failure{exitUsage, "--cafile " + file + " holds no certificate", "", "give a PEM file", nil}
+	}
+	return roots, nil
 }
 
 func (c *probeCommand) verdict(r *probe.Report) error {

@@ -90,7 +90,7 @@ func checksumForm(s string) protect.ChecksumForm {
 // credentialFlags replace the password by a proof.
 type credentialFlags struct {
 	Credential    string `name:"credential" placeholder:"FORM" group:"Login" help:"Prove who we are: p1 (password sealed to the broker's key), p2 (shared secret) or p3 (signature)."`
-	CredentialKey string `name:"credential-key" placeholder:"NAME" group:"Login" help:"Key of --credential."`
+	CredentialKey string `name:"credential-key" placeholder:"NAME" group:"Login" help:"Key of --credential; default the one of its kind in the keyring."`
 	ServerName    string `name:"server-name" placeholder:"TEXT" group:"Login" help:"Name of the broker that the proof is for, as in its configuration."`
 }
 
@@ -109,14 +109,19 @@ func (f *credentialFlags) apply(keys *protecting.Keys, cfg *client.Config) error
 	switch {
 	case !ok:
 		return usageError("cannot use --credential "+f.Credential, "there are p1, p2 and p3", "")
-	case f.CredentialKey == "" || f.ServerName == "":
-		return usageError("cannot make a credential", "it needs a key and the broker's name", "add --credential-key NAME --server-name TEXT")
+	case f.ServerName == "":
+		return usageError("cannot make a credential", "it is made for one broker, by its name", "add --server-name TEXT, as in auth.credential.server of the broker")
 	case cfg.Version != mqtt.V5 && cfg.Username == "":
 		return usageError("cannot make a credential", "before MQTT 5 a password needs a user name", "add -u NAME")
 	case cfg.ClientID == "":
 		return usageError("cannot make a credential", "it is bound to the client identifier", "add -i NAME")
 	case (use == keyring.UseP1) != (cfg.Password != nil):
 		return usageError("cannot use --credential "+f.Credential+" so", "p1 seals a password, p2 and p3 have none", "p1: add --password-file FILE; p2, p3: leave the password out")
+	}
+	if f.CredentialKey == "" {
+		if f.CredentialKey = onlyOf(keys, use); f.CredentialKey == "" {
+			return usageError("cannot make a credential", "the keyring does not have exactly one active key of type "+f.Credential, "add --credential-key NAME; sealmq keys ls shows the names")
+		}
 	}
 	rec, err := keys.Sealing(f.CredentialKey, use)
 	if err != nil {
@@ -130,6 +135,21 @@ func (f *credentialFlags) apply(keys *protecting.Keys, cfg *client.Config) error
 	}
 	cfg.Credential = c
 	return nil
+}
+
+// onlyOf is the kid of the one key of a use that is active, "" if there is none or another.
+func onlyOf(keys *protecting.Keys, use keyring.Use) string {
+	found := ""
+	for _, rec := range keys.Ring().Records() {
+		if rec.Use != use || !rec.Seals() {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = hex.EncodeToString(rec.KID)
+	}
+	return found
 }
 
 // protectionFailure gives the errors of sealing their words.

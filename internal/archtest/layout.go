@@ -174,6 +174,7 @@ var layout = []Package{
 	{Dir: "test/integration", Layer: Evidence, May: []string{"client", "internal/node", "mqtt"}, Planned: true},
 	{Dir: "test/conformance", Layer: Evidence, May: []string{brokerDir, "internal/identity", "internal/node", "internal/session", "internal/store", "internal/transport", "mqtt", "topic"}},
 	{Dir: "test/faults", Layer: Evidence, May: []string{"client", "internal/node", "internal/store", "internal/store/pebblestore", "mqtt"}},
+	{Dir: "test/bench", Layer: Evidence},
 	{Dir: "test/soak", Layer: Evidence, May: []string{"client", "mqtt"}, Planned: true},
 }
 

@@ -199,6 +199,8 @@ func TestEntitlement(t *testing.T) {
 	}
 	if took := time.Since(before); took > time.Second {
 		t.Errorf("the last removed account was out after %v", took)
+	} else {
+		t.Logf("%d connections: the last removed account was out after %v", count, took)
 	}
 	if log.count("changed files taken over") != 1 {
 		t.Error("the log does not say that files were taken over")
@@ -215,6 +217,8 @@ func TestEntitlement(t *testing.T) {
 	}
 	if took := time.Since(before); took > time.Second {
 		t.Errorf("the rules were in force after %v", took)
+	} else {
+		t.Logf("%d connections: the rules were in force after %v", count, took)
 	}
 	for i, c := range conns {
 		switch {
@@ -292,6 +296,71 @@ storage: {engine: memory}
 		t.Errorf("the connection of a replaced key: % x %v", rest, err)
 	}
 	answers(t, a)
+}
+
+// TestAccessFileIsWatched: a changed access file of Mosquitto is in force without a signal, a broken one is not.
+func TestAccessFileIsWatched(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		at := time.Now().Add(-time.Minute)
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chtimes(path, at, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("acl", "user a\ntopic readwrite x/#\n")
+	write("passwd", "a:passwordless\n")
+	write("sealmq.yaml", `
+version: 1
+listeners: [{name: local, bind: "127.0.0.1:0"}]
+auth: {password: {file: passwd}}
+acl: {mosquitto: acl}
+storage: {engine: memory}
+`)
+	plan, err := config.FromFlags(config.Flags{Config: filepath.Join(dir, "sealmq.yaml")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := Start(t.Context(), plan, slog.New(slog.DiscardHandler), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := n.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	w := dial(t, n, mqtt.V5)
+	w.raw(rawConnect(5, "c", []byte("a"), nil))
+	if code, ok := w.connack(); !ok || code != mqtt.Success {
+		t.Fatal(code)
+	}
+	may := func(topic string) bool {
+		t.Helper()
+		w.send(&mqtt.Publish{Topic: topic, QoS: mqtt.AtLeastOnce, PacketID: 1})
+		p, err := w.r.ReadPacket()
+		ack, ok := p.(*mqtt.Puback)
+		if err != nil || !ok {
+			t.Fatalf("%v %v", p, err)
+		}
+		return ack.ReasonCode != mqtt.NotAuthorized
+	}
+	if !may("x/1") || may("y/1") {
+		t.Error("the rules are not in force")
+	}
+	write("acl", "topik\n")
+	n.Poll(plan, time.Now())
+	if !may("x/1") || may("y/1") {
+		t.Error("a broken file changed the rules")
+	}
+	write("acl", "user a\ntopic readwrite y/#\n")
+	n.Poll(plan, time.Now())
+	if may("x/1") || !may("y/1") {
+		t.Error("the new rules are not in force")
+	}
 }
 
 func dialPSK(t *testing.T, n *Node, id, key string) *wire {

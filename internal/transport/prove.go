@@ -15,8 +15,10 @@ import (
 )
 
 // exportable reports whether keying material may be exported: RFC 9266 asks for TLS 1.3 or the extended master secret.
-func exportable(c interface{ ConnectionState() tls.ConnectionState }) bool {
-	state := c.ConnectionState()
+func exportable(state *tls.ConnectionState) bool {
+	if state.Version >= tls.VersionTLS13 {
+		return true
+	}
 	_, err := state.ExportKeyingMaterial(psktls.ChannelBindingLabel, nil, 32)
 	return err == nil
 }
@@ -114,7 +116,7 @@ func (l *Listener) serverTLS(transport net.Conn) (*tls.Conn, func(context.Contex
 		proved := &identity.TLS{
 			Version: state.Version, CipherSuite: state.CipherSuite, ServerName: state.ServerName, Chain: chain,
 		}
-		if exportable(conn) {
+		if exportable(&state) {
 			proved.Exporter = func(label string, context []byte, length int) ([]byte, error) {
 				state := conn.ConnectionState()
 				return state.ExportKeyingMaterial(label, context, length)

@@ -44,6 +44,7 @@ var neighbours = map[string]greedy{
 	"offline session at its cap":           offlineAtCap,
 	"two clients publishing to each other": eachOther,
 	"publisher without restraint":          withoutRestraint,
+	"twice the sustainable rate":           twiceTheRate,
 }
 
 // TestOverload lets each bad neighbour do its worst and checks that what was accepted is delivered, that keep-alives
@@ -76,9 +77,13 @@ func BenchmarkNeighbour(b *testing.B) {
 	for name, g := range neighbours {
 		b.Run(strings.ReplaceAll(name, " ", "-"), func(b *testing.B) {
 			var pings []time.Duration
+			var memory int64
 			for b.Loop() {
-				pings = append(pings, newOverload(b).run(g, 3*time.Second)...)
+				o := newOverload(b)
+				pings = append(pings, o.run(g, 3*time.Second)...)
+				memory = max(memory, residentMemory(o.server.cmd.Process.Pid))
 			}
+			b.ReportMetric(float64(memory>>20), "MiB")
 			slices.Sort(pings)
 			b.ReportMetric(float64(pings[len(pings)/2].Microseconds()), "p50-µs")
 			p99 := pings[len(pings)*99/100]
