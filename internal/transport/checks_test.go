@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/pkitest"
 )
 
@@ -69,6 +70,33 @@ func TestMissingCertificateIsJudgedHere(t *testing.T) {
 		c := &credentials{mode: mode}
 		if _, err := c.verify(nil, time.Now()); errors.Is(err, CheckCertificate) != refused {
 			t.Errorf("mode %d: %v", mode, err)
+		}
+	}
+}
+
+// TestEntitled: what a live connection proved is judged again by today's files and by the clock.
+func TestEntitled(t *testing.T) {
+	p, other := pkitest.New(t), pkitest.New(t)
+	client := p.Client().Leaf
+	now := time.Now()
+	chain := func(certs ...*x509.Certificate) *identity.TLS { return &identity.TLS{Chain: certs} }
+	trusting := func(ca *x509.Certificate) *credentials {
+		return &credentials{mode: RequireClientCert, roots: map[string]bool{string(ca.Raw): true}}
+	}
+	for name, c := range map[string]struct {
+		creds *credentials
+		ev    *identity.TLS
+		at    time.Time
+		want  error
+	}{
+		"good":                 {trusting(p.Cert), chain(client, p.Cert), now, nil},
+		"expired meanwhile":    {trusting(p.Cert), chain(client, p.Cert), client.NotAfter.Add(time.Second), CheckValidity},
+		"authority removed":    {trusting(other.Cert), chain(client, p.Cert), now, CheckAuthority},
+		"none, and now needed": {trusting(p.Cert), chain(), now, CheckCertificate},
+		"none, not needed":     {&credentials{mode: RequestClientCert}, chain(), now, nil},
+	} {
+		if err := c.creds.entitled(c.ev, c.at); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
 }
