@@ -461,3 +461,37 @@ func TestRefusedClientID(t *testing.T) {
 		r.connect("d")
 	})
 }
+
+// TestAttack26_RememberedRight: what a connection was allowed a moment ago is asked again when the rules change, and a right to
+// publish is none to retain.
+func TestAttack26_RememberedRight(t *testing.T) {
+	bubble(t, func(r *rig) {
+		c := r.connect("c")
+		retained := func() *mqtt.Publish {
+			m := msg("a", "x", 1)
+			m.Retain = true
+			return m
+		}
+		r.authz.set(denying(identity.Retain, "a"))
+		for range 2 {
+			if code := c.publish(msg("a", "x", 1)); code.IsError() {
+				t.Fatal(code)
+			}
+			if code := c.publish(retained()); code != mqtt.NotAuthorized {
+				t.Errorf("retained: %v", code)
+			}
+		}
+		r.authz.set(nil)
+		for range 2 {
+			if code := c.publish(retained()); code.IsError() {
+				t.Fatal(code)
+			}
+		}
+		r.authz.set(denying(identity.Publish, "a"))
+		for range 2 {
+			if code := c.publish(msg("a", "x", 1)); code != mqtt.NotAuthorized {
+				t.Errorf("after the change: %v", code)
+			}
+		}
+	})
+}
