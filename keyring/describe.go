@@ -112,6 +112,16 @@ func (d *Dir) AddDescription(rec *Record) error {
 	})
 }
 
+// notDescribed refuses keys that are described here: who is given the key of an end-to-end group by mistake is told.
+func (d *Dir) notDescribed(recs []*Record) error {
+	for _, rec := range recs {
+		if d.Described(rec.KID) != nil {
+			return fmt.Errorf("kid %x is described here and not held (remove %s first): %w", rec.KID, descriptionFile(rec.KID), ErrExists)
+		}
+	}
+	return nil
+}
+
 func descriptionFile(kid []byte) string { return hex.EncodeToString(kid) + descriptionSuffix }
 
 // readDescriptions reads the descriptions among the files of a directory. held is its ring.

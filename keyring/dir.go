@@ -4,6 +4,7 @@ import (
 	"crypto/cipher"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -231,7 +232,7 @@ func (d *Dir) Add(recs ...*Record) error {
 	return d.change(func() error {
 		trial := &Ring{}
 		trial.index.Store(d.ring.index.Load())
-		if err := trial.Add(recs...); err != nil {
+		if err := errors.Join(trial.Add(recs...), d.notDescribed(recs)); err != nil {
 			return err
 		}
 		for _, rec := range recs {
@@ -333,7 +334,7 @@ func (d *Dir) ImportBundle(b []byte, recipient, exporter *Record) (added int, er
 		}
 		trial := &Ring{}
 		trial.index.Store(d.ring.index.Load())
-		if err := trial.Add(fresh...); err != nil {
+		if err := errors.Join(trial.Add(fresh...), d.notDescribed(fresh)); err != nil {
 			return err
 		}
 		serial := NewCounter(filepath.Join(d.path, counterDir, hex.EncodeToString(exporter.KID)+".serial"), 1<<63)

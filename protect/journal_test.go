@@ -278,3 +278,42 @@ func TestForm_DestroyedKeyStaysRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// FuzzJournalRow: whatever stands in a row, it is loaded or refused as a whole; what is loaded is written again as it was.
+func FuzzJournalRow(f *testing.F) {
+	mac := testRecord(f, keyring.UseMAC, func(r *keyring.Record) { r.Unordered = true })
+	for _, cfg := range []SealerConfig{{Key: mac, Sender: []byte{0, 42}, Session: newSession(f, 7)}, {Key: mac, Sender: []byte{0, 42}}} {
+		rows := rowStore{}
+		replay, err := NewJournal(ReplayLimits{}, rows)
+		if err != nil {
+			f.Fatal(err)
+		}
+		o, err := NewOpener(OpenerConfig{Keys: ringOf(f, mac), Replay: replay, Clock: testClock})
+		if err != nil {
+			f.Fatal(err)
+		}
+		payload := seal(f, newSealer(f, cfg), Message{Payload: []byte("x")})
+		_, m, err := o.Begin(nil, &Delivery{Topic: testTopic, Payload: payload}, Requirement{}, ChecksumNone)
+		if err == nil {
+			_, err = m.Take(rows.put)
+		}
+		if err != nil {
+			f.Fatal(err)
+		}
+		for k, v := range rows {
+			f.Add([]byte(k), v)
+		}
+	}
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		r, err := NewJournal(ReplayLimits{}, rowStore{string(key): value})
+		if err != nil {
+			return
+		}
+		for e := r.topics.Front(); e != nil; e = e.Next() {
+			s := e.Value.(*topicState)
+			if !bytes.Equal(s.row(), value) || !bytes.Equal(s.rowKey(), key) {
+				t.Errorf("row %x = %x is written as %x = %x", key, value, s.rowKey(), s.row())
+			}
+		}
+	})
+}

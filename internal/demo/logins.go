@@ -84,7 +84,10 @@ func (c connection) key() string {
 }
 
 // operator: the reading of read has come to the broker, and whoever runs it has read it.
-func (c connection) operator(_ context.Context, s *stage) (end, error) {
+func (c connection) operator(ctx context.Context, s *stage) (end, error) {
+	if err := await(ctx, "the operator to get a reading", func() bool { return s.operator.count(c.topic()) > 0 }); err != nil {
+		return end{}, err
+	}
 	return end{succeeded: string(s.lastOn(c.topic())) == readingText}, nil
 }
 

@@ -36,11 +36,11 @@ func (s *stage) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		n := room.size()
+		n, seen := room.size(), s.operator.count(readingTopic)
 		if err := send(ctx, c, readingTopic, []byte(readingText)); err != nil {
 			return err
 		}
-		if err := s.arrived(ctx, room, readingTopic, n); err != nil {
+		if err := s.arrived(ctx, room, readingTopic, n, seen); err != nil {
 			return err
 		}
 		e, _ := room.find(readingTopic, n)
@@ -49,11 +49,11 @@ func (s *stage) read(ctx context.Context) error {
 	return s.readSealed(ctx)
 }
 
-// arrived waits until a receiver and the operator have a message.
-func (s *stage) arrived(ctx context.Context, b *inbox, topic string, skip int) error {
+// arrived waits until a receiver has a message behind its first skip ones, and the operator more of the topic than seen.
+func (s *stage) arrived(ctx context.Context, b *inbox, topic string, skip, seen int) error {
 	return await(ctx, "a reading", func() bool {
 		_, ok := b.find(topic, skip)
-		return ok && s.operator.count(topic) > 0
+		return ok && s.operator.count(topic) > seen
 	})
 }
 
@@ -66,7 +66,7 @@ func (s *stage) readSealed(ctx context.Context) error {
 	if err := s.sealed(ctx, "press-7 sealed", w); err != nil {
 		return err
 	}
-	if err := s.arrived(ctx, s.desk, sealedTopic, 0); err != nil {
+	if err := s.arrived(ctx, s.desk, sealedTopic, 0, 0); err != nil {
 		return err
 	}
 	e, _ := s.desk.find(sealedTopic, 0)

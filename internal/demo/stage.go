@@ -124,11 +124,13 @@ func (s *stage) enterMaria(ctx context.Context) error {
 
 // command sends a command of maria's to press-7, and returns when press-7 has it.
 func (s *stage) command(ctx context.Context, text string) error {
-	n := s.device.count(startTopic) + 1
+	n, seen := s.device.count(startTopic)+1, s.operator.count(startTopic)+1
 	if err := s.maria.Publish(ctx, &client.Message{Topic: startTopic, Payload: []byte(text), QoS: mqtt.AtLeastOnce}); err != nil {
 		return err
 	}
-	return await(ctx, "press-7 to get a command", func() bool { return s.device.count(startTopic) >= n })
+	return await(ctx, "press-7 and the operator to get a command", func() bool {
+		return s.device.count(startTopic) >= n && s.operator.count(startTopic) >= seen
+	})
 }
 
 // lastOn is the last payload that the operator saw on a topic.

@@ -317,6 +317,7 @@ rules:
 		{"bare plaintext under TLS", "mine", true, topic, []byte("x"), mqtt.PayloadFormatInvalid},
 		{"unsigned to the public key, without TLS", "mine", false, topic, sealAs(t, unsigned, topic, "x"), mqtt.NotAuthorized},
 		{"under the redistribution key", "member", true, topic, redistributed, mqtt.NotAuthorized},
+		{"a Will as a message", "mine", false, topic, sealWill(t, mine, topic, "x"), mqtt.NotAuthorized},
 		{"to somebody else", "mine", false, topic, sealAs(t, others, topic, "x"), mqtt.ImplementationSpecificError},
 		{"where nobody redistributes", "mine", false, "plant/none/1", sealAs(t, mine, "plant/none/1", "x"), mqtt.NotAuthorized},
 	} {

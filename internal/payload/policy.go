@@ -260,20 +260,26 @@ func checkAge(res *protect.Result, maxAge time.Duration, now time.Time, will boo
 // admit makes the judgement about a message that meets its demand.
 func (p *Policy) admit(cur *policy, c *concern, a *message.Arrival, o *opened) *message.Judgement {
 	j := &message.Judgement{Fate: message.Forwarded}
-	if o.mark != nil {
-		j.Mark = &mark{p: p, cur: cur, c: c, a: a, m: o.mark}
-	}
-	switch o.res.Outcome {
-	case protect.Ignore:
+	if o.res.Outcome == protect.Ignore {
 		j.Fate = message.Swallowed
 		return j
-	case protect.Duplicate, protect.SameState:
-		return j // Take says the same, and what has to be stored
 	}
+	handOn := func() *protect.Refusal { return nil }
 	if c.route != NoRedistribution && o.rec != nil && o.res.Confidential {
-		if err := cur.redistribute(c, a, &o.res, j); err != nil {
-			return p.refused(cur, c, a, err)
+		res := o.res
+		handOn = func() *protect.Refusal { return cur.redistribute(c, a, &res, j) }
+	}
+	if o.mark != nil {
+		m := &mark{p: p, cur: cur, c: c, a: a, m: o.mark}
+		j.Mark = m
+		if o.res.Outcome != protect.Deliver {
+			// Take will say that it is a duplicate, unless its first copy was refused in the end.
+			m.late = handOn
+			return j
 		}
+	}
+	if refusal := handOn(); refusal != nil {
+		return p.refused(cur, c, a, refusal)
 	}
 	return j
 }
@@ -286,6 +292,8 @@ type mark struct {
 	a   *message.Arrival
 	m   *protect.Mark
 	at  int
+
+	late func() *protect.Refusal // what is left to do for a message that looked like a duplicate; nil for others
 }
 
 // Take implements message.Mark.
@@ -297,6 +305,11 @@ func (m *mark) Take(row func(key string, value []byte)) *message.Judgement {
 	switch {
 	case errors.As(err, &refusal):
 		return m.p.refused(m.cur, m.c, m.a, refusal)
+	case outcome == protect.Deliver && m.late != nil:
+		if refusal := m.late(); refusal != nil {
+			return m.p.refused(m.cur, m.c, m.a, refusal)
+		}
+		return nil
 	case outcome == protect.Deliver:
 		return nil
 	default:

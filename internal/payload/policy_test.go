@@ -353,9 +353,10 @@ func TestReplay(t *testing.T) {
 
 // TestReplay_Concurrent: of many copies on many connections exactly one goes on, also when the first are refused in the end.
 func TestReplay_Concurrent(t *testing.T) {
-	mac := newRecord(t, "mac", keyring.UseMAC, nil)
-	h := newHarness(t, []Rule{{Topic: "#", Require: protect.Requirement{Integrity: protect.IntegrityGroup}, Mode: Enforce}}, mac)
-	m := h.sealer(mac, 1)
+	device := newRecord(t, "device", keyring.UseS, func(r *keyring.Record) { r.Sender = keyring.SenderRule{Kind: keyring.SenderClientID} })
+	group := newRecord(t, "group", keyring.UseS, func(r *keyring.Record) { r.Sender = keyring.SenderRule{Kind: keyring.SenderRedistribution} })
+	h := newHarness(t, []Rule{{Topic: "#", Redistribute: SealedToGroup, Group: "group", Mode: Enforce}}, device, group)
+	m := h.sealer(device, 1)
 	for round := range 50 {
 		b := seal(t, m, "a", fmt.Sprint(round))
 		var mu sync.Mutex
@@ -363,8 +364,11 @@ func TestReplay_Concurrent(t *testing.T) {
 		var all sync.WaitGroup
 		for range 12 {
 			all.Go(func() {
-				j := h.Judge(&message.Arrival{Topic: "a", Payload: b, Author: &identity.Principal{}})
+				j := h.Judge(&message.Arrival{Topic: "a", Payload: b, ClientID: "device", Author: &identity.Principal{}})
 				next := j.Mark.Take(h.rows.Put)
+				if next == nil && !j.Replaced {
+					t.Error("goes on as it came")
+				}
 				mu.Lock()
 				ok := true
 				switch {
@@ -384,6 +388,27 @@ func TestReplay_Concurrent(t *testing.T) {
 		if accepted != 1 || told != 0 {
 			t.Fatalf("round %d: %d accepted, %d told to be duplicates before", round, accepted, told)
 		}
+	}
+}
+
+// TestReplay_LateCopy: a copy that looked like a duplicate when it came goes on in its place when the first is refused, and in
+// the form that the rules say.
+func TestReplay_LateCopy(t *testing.T) {
+	device := newRecord(t, "device", keyring.UseS, func(r *keyring.Record) { r.Sender = keyring.SenderRule{Kind: keyring.SenderClientID} })
+	group := newRecord(t, "group", keyring.UseS, func(r *keyring.Record) { r.Sender = keyring.SenderRule{Kind: keyring.SenderRedistribution} })
+	h := newHarness(t, []Rule{{Topic: "#", Redistribute: SealedToGroup, Group: "group", Mode: Enforce}}, device, group)
+	a := message.Arrival{Topic: "a", Payload: seal(t, h.sealer(device, 1), "a", "x"), ClientID: "device", Author: &identity.Principal{}}
+	row := func(string, []byte) {}
+	first := h.Judge(&a)
+	if next := first.Mark.Take(row); next != nil {
+		t.Fatal(fate(next))
+	}
+	second := h.Judge(&a)
+	first.Mark.Done(false)
+	next := second.Mark.Take(row)
+	second.Mark.Done(true)
+	if next != nil || !second.Replaced || bytes.Equal(second.Payload, a.Payload) {
+		t.Errorf("the second copy: %s, replaced %v", fate(next), second.Replaced)
 	}
 }
 

@@ -12,10 +12,10 @@ const (
 )
 
 // idSet is a set of Packet Identifiers with a mark for each, as two bits in pages that exist while they hold something.
-// Clients count their identifiers up, so one or two pages are in use. The zero value is an empty set.
+// Clients count their identifiers up, so one or two pages are in use. A nil *idSet is an empty set that takes none.
 type idSet struct {
-	pages []*idPage // nil or one for each page there is
-	spare *idPage   // the last page that became empty
+	pages [(pids + 1) / pageIDs]*idPage
+	spare *idPage // the last page that became empty
 	n     int
 }
 
@@ -24,17 +24,22 @@ type idPage struct {
 	n              int
 }
 
-func (s *idSet) len() int { return s.n }
+func (s *idSet) len() int {
+	if s == nil {
+		return 0
+	}
+	return s.n
+}
 
 // page returns the page of an identifier, or nil, and the place in it.
 func (s *idSet) page(id mqtt.PacketID) (p *idPage, word int, bit uint64) {
-	if s.pages != nil {
-		p = s.pages[id/pageIDs]
-	}
-	return p, int(id%pageIDs) / 64, 1 << (id % 64)
+	return s.pages[id/pageIDs], int(id%pageIDs) / 64, 1 << (id % 64)
 }
 
 func (s *idSet) get(id mqtt.PacketID) (marked, ok bool) {
+	if s == nil {
+		return false, false
+	}
 	p, w, bit := s.page(id)
 	if p == nil {
 		return false, false
@@ -46,9 +51,6 @@ func (s *idSet) get(id mqtt.PacketID) (marked, ok bool) {
 func (s *idSet) put(id mqtt.PacketID, marked bool) {
 	p, w, bit := s.page(id)
 	if p == nil {
-		if s.pages == nil {
-			s.pages = make([]*idPage, (pids+1)/pageIDs)
-		}
 		if p, s.spare = s.spare, nil; p == nil {
 			p = new(idPage)
 		}
@@ -78,15 +80,11 @@ func (s *idSet) remove(id mqtt.PacketID) {
 	}
 }
 
-// release gives the memory of an empty set back.
-func (s *idSet) release() {
-	if s.n == 0 {
-		s.pages, s.spare = nil, nil
-	}
-}
-
 // unmark takes the mark from all.
 func (s *idSet) unmark() {
+	if s == nil {
+		return
+	}
 	for _, p := range s.pages {
 		if p != nil {
 			p.marked = [pageWords]uint64{}
@@ -96,6 +94,9 @@ func (s *idSet) unmark() {
 
 // each calls f for each identifier, ascending.
 func (s *idSet) each(f func(id mqtt.PacketID)) {
+	if s == nil {
+		return
+	}
 	for i, p := range s.pages {
 		if p == nil {
 			continue

@@ -42,7 +42,6 @@ func TestIDSet(t *testing.T) {
 					want[id] = false
 				}
 			},
-			"release": func(*rapid.T) { s.release() },
 			"": func(t *rapid.T) {
 				var got []mqtt.PacketID
 				s.each(func(id mqtt.PacketID) { got = append(got, id) })

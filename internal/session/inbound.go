@@ -14,12 +14,20 @@ func (s *Session) publish(pid mqtt.PacketID, fx *Effects) {
 		s.inbound.put(pid, true)
 		return
 	}
-	s.inbound.put(pid, true)
+	s.receive(pid, true)
 	fx.Opened = true
 	if s.durable {
 		fx.Batch.Add(store.Op{Kind: store.PutInbound, Session: s.id, PacketID: pid})
 		fx.Batch.Sync = true
 	}
+}
+
+// receive notes an identifier that is not in use.
+func (s *Session) receive(pid mqtt.PacketID, counted bool) {
+	if s.inbound == nil {
+		s.inbound = new(idSet)
+	}
+	s.inbound.put(pid, counted)
 }
 
 // forgetInbound forgets the Packet Identifier: PUBREL arrived, or the message was refused [MQTT-4.3.3-11].

@@ -93,7 +93,7 @@ type active struct {
 	paused   bool // the connection's buffer is full
 	quota    int  // PUBLISH packets with QoS > 0 that may still be sent [MQTT-3.3.4-9]
 
-	inbound idSet // received, not yet released; marked: counted against this connection
+	inbound *idSet // nil until there was one: received, not yet released; marked: counted against this connection
 }
 
 // asleep stands for the active state of all sessions that have none. It is read only.
@@ -138,7 +138,7 @@ func Restore(row *store.SessionRow, limits *Limits) *Session {
 	s.diskFrom = max(s.diskFrom, row.QueueFirst)
 	s.settle()
 	for _, pid := range row.Inbound {
-		s.inbound.put(pid, false)
+		s.receive(pid, false)
 	}
 	return s
 }

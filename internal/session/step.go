@@ -137,7 +137,9 @@ func (s *Session) Step(ev Event, now int64, fx *Effects) {
 		s.pump(now, fx)
 	case Detach:
 		s.attached, s.paused = false, false
-		s.inbound.release()
+		if s.inbound.len() == 0 {
+			s.inbound = nil
+		}
 		s.doze()
 	case Enqueue:
 		s.enqueue(ev.Entry, fx)
