@@ -1,9 +1,12 @@
 package transport
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
+	"math/big"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -149,6 +152,47 @@ func TestOldVersions(t *testing.T) {
 			if !errors.Is(out.err, CheckVersion) {
 				t.Errorf("least %#x, offered %#x: %v", least, v, out.err)
 			}
+		}
+	}
+}
+
+// TestPartialRevocationLists: a list that is not all of its issuer's, given twice, with an entry that is not understood, or of
+// somebody else, refuses the whole file: what it leaves out would count as not revoked.
+func TestPartialRevocationLists(t *testing.T) {
+	a, other := newAuthority(t, "authority"), newAuthority(t, "other")
+	delta := pkix.Extension{Id: []int{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}} // RFC 5280 §5.2.4
+	make1 := func(by *authority, list, entry []pkix.Extension) []byte {
+		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+			Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(time.Hour), ExtraExtensions: list,
+			RevokedCertificateEntries: []x509.RevocationListEntry{{
+				SerialNumber: big.NewInt(7), RevocationTime: time.Now(), ExtraExtensions: entry,
+			}},
+		}, by.cert, by.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	whole := make1(a, nil, nil)
+	for name, c := range map[string]struct {
+		lists [][]byte
+		good  bool
+	}{
+		"whole":          {[][]byte{whole}, true},
+		"delta":          {[][]byte{make1(a, []pkix.Extension{delta}, nil)}, false},
+		"critical entry": {[][]byte{make1(a, nil, []pkix.Extension{delta})}, false},
+		"twice":          {[][]byte{whole, whole}, false},
+		"of another":     {[][]byte{make1(other, nil, nil)}, false},
+	} {
+		r := &revocations{lists: map[string]*revocationList{}}
+		var err error
+		for _, der := range c.lists {
+			if err == nil {
+				err = r.add(der, []*x509.Certificate{a.cert})
+			}
+		}
+		if (err == nil) != c.good {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
