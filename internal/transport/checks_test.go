@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net/netip"
@@ -97,6 +98,57 @@ func TestEntitled(t *testing.T) {
 	} {
 		if err := c.creds.entitled(c.ev, c.at); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+// TestRevocationLists: a certificate without a list of its issuer that is in force is refused, whatever its state.
+func TestRevocationLists(t *testing.T) {
+	p := pkitest.New(t)
+	client := p.Client().Leaf
+	now := time.Now()
+	list := func(from, to time.Duration, revoked bool) *revocations {
+		l := &revocationList{thisUpdate: now.Add(from), nextUpdate: now.Add(to), revoked: map[string]time.Time{}}
+		if revoked {
+			l.revoked[serialKey(client.SerialNumber)] = now
+		}
+		return &revocations{lists: map[string]*revocationList{string(p.Cert.RawSubject): l}}
+	}
+	for name, c := range map[string]struct {
+		lists *revocations
+		want  error
+	}{
+		"in force":    {list(-time.Hour, time.Hour, false), nil},
+		"revoked":     {list(-time.Hour, time.Hour, true), CheckRevocation},
+		"no list":     {&revocations{}, CheckCRL},
+		"out of date": {list(-2*time.Hour, -time.Hour, false), CheckCRL},
+		"not yet":     {list(time.Hour, 2*time.Hour, false), CheckCRL},
+	} {
+		if err := c.lists.check([]*x509.Certificate{client, p.Cert}, now); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+// TestOldVersions: nothing below TLS 1.2 is spoken, and 1.2 only where it is allowed.
+func TestOldVersions(t *testing.T) {
+	p := pkitest.New(t)
+	p.Server()
+	for least, refused := range map[uint16][]uint16{
+		tls.VersionTLS13: {tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS12},
+		tls.VersionTLS12: {tls.VersionTLS10, tls.VersionTLS11},
+		0:                {tls.VersionTLS12},
+	} {
+		l := listenTest(t, Options{
+			Address:     netip.MustParseAddrPort("127.0.0.1:0"),
+			Certificate: &Certificate{CertFile: filepath.Join(p.Dir, "server.crt"), KeyFile: filepath.Join(p.Dir, "server.key"), MinVersion: least},
+		})
+		for _, v := range refused {
+			//nolint:gosec // the old versions are what is tested, and nothing is sent
+			_, out := connect(t, l, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: v, NextProtos: []string{"mqtt"}})
+			if !errors.Is(out.err, CheckVersion) {
+				t.Errorf("least %#x, offered %#x: %v", least, v, out.err)
+			}
 		}
 	}
 }
