@@ -450,7 +450,9 @@ func TestRefusedClientID(t *testing.T) {
 	bubble(t, func(r *rig) {
 		old := r.connect("c", expiry(100))
 		old.subscribe(1, "a")
-		r.authz.set(func(_ *identity.Principal, id string, a identity.Action, _ string) bool { return a == identity.Connect && id == "c" })
+		r.authz.set(func(_ *identity.Principal, id string, a identity.Action, _ string) bool {
+			return a == identity.Connect && id == "c"
+		})
 		c := r.open()
 		c.send(connectPacket("c", withWill("w", 0)))
 		c.refused(mqtt.NotAuthorized)
