@@ -75,7 +75,7 @@ func (s *scripted) stop(ts *testscript.TestScript) {
 }
 
 func (s *scripted) await(ts *testscript.TestScript, client string) {
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		if i, err := s.node.Broker().Session(client); err == nil && i.Online && i.Subscriptions > 0 {
 			return
 		}

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -83,3 +86,45 @@ func consoleLines(text string) []string {
 	}
 	return slices.Clip(lines)
 }
+
+// documented is a sealmq command in a block of a page, without what a shell does with it.
+var documented = regexp.MustCompile(`^(?:\$ )?sealmq ([^#|>&]*)`)
+
+// TestDocumentedCommands parses the sealmq commands in the blocks of all pages: names of commands and flags, and the values
+// that have a form. TestReadme, TestGuide and TestLoginGuide run those of their pages.
+func TestDocumentedCommands(t *testing.T) {
+	a := &app{stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }}
+	quoted := regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`)
+	commands := 0
+	err := filepath.WalkDir("../../docs", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".md" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		inside := false
+		for line := range strings.Lines(string(text)) {
+			if strings.HasPrefix(line, "```") {
+				inside = !inside
+			}
+			m := documented.FindStringSubmatch(strings.TrimSpace(quotedHash.ReplaceAllString(line, "_")))
+			if !inside || m == nil {
+				continue
+			}
+			commands++
+			words := quoted.FindAllString(m[1], -1)
+			for i := range words {
+				words[i] = strings.Trim(words[i], `'"`)
+			}
+			if _, err := a.parse(words); err != nil {
+				t.Errorf("%s: sealmq %s: %v", path, m[1], err)
+			}
+		}
+		return err
+	})
+	if err != nil || commands < 60 {
+		t.Errorf("%d commands found: %v", commands, err)
+	}
+}
+
+// quotedHash is the wildcard of a Topic Filter, which begins no comment.
+var quotedHash = regexp.MustCompile(`/#`)

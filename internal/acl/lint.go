@@ -96,7 +96,7 @@ func Lint(rules []Rule, levels int) []Finding {
 		switch {
 		case broad && r.Do&WordAll != 0 && (r.Who.Kind == Anyone || r.Who.Kind == Authenticated || r.Who.Kind == ByMethod):
 			found = append(found, Finding{
-				i, "wide", "every " + strings.TrimPrefix(r.Who.String(), "method:") + " client may " + strings.Join(r.Do.Words(), " and ") + " everywhere",
+				i, "wide", everyClient(&r.Who) + " may " + everything(r.Do) + " everywhere",
 				"give each kind of client its own branch, for example plant/%u/#",
 			})
 		case strings.HasSuffix(r.Topic, "/+/#") || strings.HasSuffix(r.Topic, "+/#"):
@@ -113,4 +113,23 @@ func Lint(rules []Rule, levels int) []Finding {
 		}
 	}
 	return found
+}
+
+// everyClient names clients of whom there are many.
+func everyClient(w *Selector) string {
+	switch w.Kind {
+	case Anyone:
+		return "every client"
+	case Authenticated:
+		return "every client with a login"
+	}
+	return "every " + strings.TrimPrefix(w.String(), "method:") + " client"
+}
+
+// everything is what a rule allows, as part of a sentence.
+func everything(do Actions) string {
+	if do&WordAll == WordAll {
+		return "do everything"
+	}
+	return strings.Join(do.Words(), " and ")
 }

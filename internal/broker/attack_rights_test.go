@@ -424,3 +424,76 @@ func TestAttack20_GroupQueue(t *testing.T) {
 		low.quiet()
 	})
 }
+
+// TestAttack25_RetainedWill: a Will that is to be retained needs the right to retain, besides the right to leave one.
+func TestAttack25_RetainedWill(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.authz.set(denying(identity.Retain, "will"))
+		keep := func(p *mqtt.Connect) { p.Will.Retain = true }
+		c := r.open()
+		c.send(connectPacket("c", withWill("will", 0), keep))
+		c.refused(mqtt.NotAuthorized)
+		r.connect("c", withWill("will", 0)).leave()
+		r.authz.set(nil)
+		c = r.connect("c", withWill("will", 0), keep)
+		r.authz.set(denying(identity.Retain, "will"))
+		c.drop()
+		r.settle()
+		if n := r.b.retained.Count(); n != 0 {
+			t.Errorf("%d retained messages", n)
+		}
+	})
+}
+
+// TestRefusedClientID: a principal that may not use a Client Identifier is refused before anything happens to its session.
+func TestRefusedClientID(t *testing.T) {
+	bubble(t, func(r *rig) {
+		old := r.connect("c", expiry(100))
+		old.subscribe(1, "a")
+		r.authz.set(func(_ *identity.Principal, id string, a identity.Action, _ string) bool {
+			return a == identity.Connect && id == "c"
+		})
+		c := r.open()
+		c.send(connectPacket("c", withWill("w", 0)))
+		c.refused(mqtt.NotAuthorized)
+		old.ping()
+		if last, ok := r.b.LastRefusal("c"); !ok || last.Layer != LayerAccess || last.Action != identity.Connect {
+			t.Errorf("%+v", last)
+		}
+		r.connect("d")
+	})
+}
+
+// TestAttack26_RememberedRight: what a connection was allowed a moment ago is asked again when the rules change, and a right to
+// publish is none to retain.
+func TestAttack26_RememberedRight(t *testing.T) {
+	bubble(t, func(r *rig) {
+		c := r.connect("c")
+		retained := func() *mqtt.Publish {
+			m := msg("a", "x", 1)
+			m.Retain = true
+			return m
+		}
+		r.authz.set(denying(identity.Retain, "a"))
+		for range 2 {
+			if code := c.publish(msg("a", "x", 1)); code.IsError() {
+				t.Fatal(code)
+			}
+			if code := c.publish(retained()); code != mqtt.NotAuthorized {
+				t.Errorf("retained: %v", code)
+			}
+		}
+		r.authz.set(nil)
+		for range 2 {
+			if code := c.publish(retained()); code.IsError() {
+				t.Fatal(code)
+			}
+		}
+		r.authz.set(denying(identity.Publish, "a"))
+		for range 2 {
+			if code := c.publish(msg("a", "x", 1)); code != mqtt.NotAuthorized {
+				t.Errorf("after the change: %v", code)
+			}
+		}
+	})
+}

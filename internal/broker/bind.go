@@ -139,23 +139,23 @@ func (s *clientSession) over() bool {
 	return s.ended || s.expiry == 0
 }
 
-// takeOver parts the session from its connection, if it has one, and tells that client.
+// takeOver parts the session from its connection, if it has one, and tells that client. The lock of its Client Identifier
+// is held.
 func (b *Broker) takeOver(w *work, s *clientSession) {
 	s.mu.Lock()
-	c := s.conn
-	var wl *will
+	c, wl := s.conn, s.will
 	if c != nil {
-		wl = s.detach(w)
+		s.detach(w)
 	}
 	s.mu.Unlock()
-	if c == nil {
-		return
-	}
-	// The Will of the old connection is due now, unless its delay lets the new connection cancel it [MQTT-3.1.3-9].
+	// The Will of the old connection is due now, also when that is over and waits for the lock to publish it, unless its
+	// delay lets the new connection cancel it [MQTT-3.1.3-9].
 	if wl != nil && (wl.delay == 0 || s.over()) {
 		b.publishWill(w, s, wl)
 	}
-	c.disconnect(errSessionTaken)
+	if c != nil {
+		c.disconnect(errSessionTaken)
+	}
 }
 
 // detach unbinds the connection and returns the Will it leaves behind. s.mu is held.
@@ -175,7 +175,7 @@ func (b *Broker) endSession(w *work, s *clientSession, batch *store.Batch) {
 	s.ended = true
 	s.unschedule(timerExpiry, timerWill, timerHeld)
 	subs, wl, durable := s.subs, s.will, s.state.Durable()
-	s.subs, s.will = subscriptions{}, nil
+	s.subs = subscriptions{}
 	s.releaseHeldAll(w)
 	b.queuedBytes.Add(-s.counted)
 	s.counted = 0
@@ -233,11 +233,11 @@ func (c *conn) leave() {
 	if expiry > 0 && expiry != neverExpires && !closing {
 		s.schedule(timerExpiry, s.expiresAt)
 	}
+	b.submit(batch) // with mu, or the removal of the session might come first, and the row bring it back
 	s.mu.Unlock()
-	b.store.Commit(batch, func(error) { putBatch(batch) })
 
 	if wl != nil && !delayed {
-		b.publishWill(w, s, wl)
+		b.publishWillOffline(w, s, wl)
 	}
 	if expiry == 0 && !closing {
 		b.endIfOffline(w, s, epoch)
@@ -262,17 +262,22 @@ func (b *Broker) endIfOffline(w *work, s *clientSession, epoch uint64) {
 
 // commitAndWait returns when the batch is on disk. It is used where a client waits for one answer, never in the flow of
 // messages.
-func (b *Broker) commitAndWait(batch *store.Batch) error {
+func (b *Broker) commitAndWait(batch *store.Batch) error { return <-b.submit(batch) }
+
+// submit hands the batch to the store, which takes batches in the order of the calls, and does not wait: result says when
+// it is on disk. A row that says what a session is goes this way under the lock under which it was made.
+func (b *Broker) submit(batch *store.Batch) (result <-chan error) {
+	done := make(chan error, 1)
 	if len(batch.Ops) == 0 {
 		putBatch(batch)
-		return nil
+		done <- nil
+		return done
 	}
-	result := make(chan error, 1)
 	b.store.Commit(batch, func(err error) {
 		putBatch(batch)
-		result <- err
+		done <- err
 	})
-	return <-result
+	return done
 }
 
 // loadInflight reads the bodies of messages that were in flight before a restart.

@@ -31,8 +31,9 @@ func (c *conn) handleDisconnect(w *work, h mqtt.Header, body []byte) error {
 	if p.ReasonCode == mqtt.NormalDisconnection && s.will != nil {
 		s.dropWill(batch)
 	}
+	stored := c.b.submit(batch) // with mu, or the removal of the session might come first, and the row bring it back
 	s.mu.Unlock()
-	if err := c.b.commitAndWait(batch); err != nil {
+	if err := <-stored; err != nil {
 		return err
 	}
 	w.bye = true

@@ -267,10 +267,14 @@ type gate struct {
 	mu     sync.Mutex
 	shut   bool
 	queue  []func()
-	refuse error // what Accepting says
+	refuse error                              // what Accepting says
+	before atomic.Pointer[func(*store.Batch)] // called with each batch before the store has it; nil for none
 }
 
 func (g *gate) Commit(b *store.Batch, done func(error)) {
+	if before := g.before.Load(); before != nil {
+		(*before)(b)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shut {

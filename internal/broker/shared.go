@@ -138,7 +138,10 @@ func (d *delivery) enqueueForGroup(key string) {
 	if qos > 0 && queue == nil {
 		queue = b.newGroupQueue(gr, b.nextSession(), d.w.now)
 		queue.state = session.New(queue.id, true, &b.settings().Queue)
-		d.rows().Add(store.Op{Kind: store.PutSession, Session: queue.id, Meta: &store.Session{Group: key, Expiry: neverExpires, Created: d.w.now}})
+		// With mu: what others put into the queue, and its removal, must come after the row that makes it exist.
+		batch := getBatch()
+		batch.Add(store.Op{Kind: store.PutSession, Session: queue.id, Meta: &store.Session{Group: key, Expiry: neverExpires, Created: d.w.now}})
+		b.submit(batch)
 	}
 	g.mu.Unlock()
 	if qos == mqtt.AtMostOnce {

@@ -162,7 +162,7 @@ func (b *Broker) willDue(s *clientSession, epoch uint64) {
 	s.mu.Unlock()
 	if due {
 		w := b.getWork()
-		b.publishWill(w, s, wl)
+		b.publishWillOffline(w, s, wl)
 		w.release()
 	}
 }

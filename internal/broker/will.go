@@ -65,12 +65,21 @@ func (s *clientSession) dropWill(batch *store.Batch) {
 	batch.Add(store.Op{Kind: store.DeleteWill, Session: s.id})
 }
 
-// publishWill sends wl if it is still the session's. Its row goes in the batch that stores the message, so it is
-// published exactly once whatever happens. No lock is held.
+// publishWillOffline is publishWill for a Will that is due while no client is bound.
+func (b *Broker) publishWillOffline(w *work, s *clientSession, wl *will) {
+	lock := b.sessions.locks.of(s.clientID)
+	lock.Lock()
+	defer lock.Unlock()
+	b.publishWill(w, s, wl)
+}
+
+// publishWill sends wl if it is still the session's: whoever comes first does. Its row goes in the batch that stores the
+// message, so it is published exactly once whatever happens. The lock of the Client Identifier is held, so that the row
+// of the next connection's Will comes after the removal of this one's; no other is.
 func (b *Broker) publishWill(w *work, s *clientSession, wl *will) {
 	s.mu.Lock()
-	current := s.will == wl || s.ended
-	if s.will == wl {
+	current := s.will == wl
+	if current {
 		s.will = nil
 	}
 	principal := s.principal

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -104,5 +105,26 @@ func TestFaultsHaveTheirPlace(t *testing.T) {
 		if _, err := writeConfig(t.TempDir(), f); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// stopper ends a demo at its first attack.
+type stopper struct {
+	nobody
+	stop context.CancelFunc
+}
+
+func (s stopper) Attack(*Line) { s.stop() }
+
+// TestInterrupt: a demo that is stopped says so, calls nothing undeclared, and leaves nothing behind.
+func TestInterrupt(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, stop := context.WithCancel(t.Context())
+	r, err := Run(ctx, Options{Watch: stopper{stop: stop}})
+	if !errors.Is(err, context.Canceled) || r.OK || len(r.Wrong) > 0 {
+		t.Errorf("got %v, %+v", err, r)
+	}
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

@@ -107,6 +107,9 @@ func story(ctx context.Context, dir string, o *Options, r *Result) (err error) {
 	}
 	for i := range attacks {
 		l := s.carryOut(ctx, &attacks[i])
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		r.note(l.OK, l.Attack+" ("+l.Mechanism+"): "+l.Tried+": "+string(l.Outcome)+", declared: "+string(l.Declared)+"; "+l.Why)
 		r.Attacks = append(r.Attacks, l)
 		o.Watch.Attack(&l)
@@ -116,6 +119,9 @@ func story(ctx context.Context, dir string, o *Options, r *Result) (err error) {
 			break
 		}
 		l := s.carryOut(ctx, &loginAttacks[i])
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		r.note(l.OK, l.Mechanism+": "+l.Attack+": "+string(l.Outcome)+", declared: "+string(l.Declared)+"; "+l.Why)
 		r.Logins = append(r.Logins, l)
 		o.Watch.Login(&l)

@@ -108,11 +108,6 @@ func keyShared(m *Model, s *sheet) {
 			s.add(f.Place, f.Path+": "+f.Err, "correct the file")
 		}
 	}
-	if m.Protection != nil {
-		for _, k := range m.Protection.SharedKey {
-			s.add(k.Place, k.Name+": "+k.Why, "give each device a key of its own, and bind it to its name")
-		}
-	}
 }
 
 func lockoutWeak(m *Model, s *sheet) {

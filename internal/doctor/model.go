@@ -226,7 +226,6 @@ type Protection struct {
 	Observe   []Place  // rules that look and do not refuse
 	NoReplay  []ProtectionRule
 	NoExpiry  []ProtectionKey
-	SharedKey []ProtectionKey
 }
 
 // ProtectionRule is a rule that lets old messages pass.

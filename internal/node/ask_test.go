@@ -143,7 +143,7 @@ func TestAskLogin(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("passwd", "carl:passwordless\n")
+	write("passwd", "carl:$7$1000$c2FsdHNhbHRzYWx0$"+strings.Repeat("A", 86)+"==\nguest:passwordless\n")
 	write("psk.txt", "dev:00112233445566778899aabbccddeeff\n")
 	write("sealmq.yaml", `version: 1
 listeners:
@@ -173,6 +173,7 @@ acl:
 		{"local", password("carl"), "", true, []string{"ALLOWED  client c (user carl) may log in on listener local", "sealmq.yaml:10 auth.password.file"}},
 		{"local", password("mallory"), "", false, []string{"password: user name", "DENIED", "134 Bad User Name or Password, the same for an unknown name"}},
 		{"open", password("carl"), "", false, []string{"password: encryption of the connection", "a secret in clear text, from another machine", "sealmq.yaml:4 ", "connect over TLS"}},
+		{"open", password("guest"), "", true, []string{"sealmq.yaml:10 auth.password.file"}}, // has no secret that could be read
 		{"open", password("carl"), "127.0.0.1", true, []string{"on this machine"}},
 		{"clear", password("carl"), "192.0.2.7", true, []string{"from 192.0.2.7"}},
 		{"local", identity.Anonymous, "", true, []string{"auth.anonymous: true"}},

@@ -470,10 +470,13 @@ rules:
 	from := s.dial("device", mqtt.V5, false)
 	seal := sealer(t, protect.SealerConfig{Key: device, ClientID: "device"})
 	const before, after = 300, 300
-	sent := make(chan struct{})
+	sent, rotated := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(sent)
 		for i := range before + after {
+			if i == before {
+				<-rotated // however fast the device is, some messages come after the rotation
+			}
 			b, err := seal.Seal(nil, &protect.Message{Topic: topic, Payload: []byte(fmt.Sprint(i))})
 			if err == nil {
 				err = from.Publish(t.Context(), &client.Message{Topic: topic, Payload: b, QoS: 1})
@@ -495,6 +498,7 @@ rules:
 			if err := s.reload(); err != nil {
 				t.Fatal(err)
 			}
+			close(rotated)
 		}
 		m := s.receive(sub)
 		res := opens(t, reader, m, fmt.Sprint(i))

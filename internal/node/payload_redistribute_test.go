@@ -444,3 +444,48 @@ rules:
 		t.Errorf("boot numbers %v", boots)
 	}
 }
+
+// TestPayload_GroupQueueWaitsForTLS: what waits in the queue of a shared group, and in that of a session, does not leave over a
+// connection without TLS, whoever comes first.
+func TestPayload_GroupQueueWaitsForTLS(t *testing.T) {
+	device, storage := key(t, "device", keyring.UseS, byClient), key(t, "rest", keyring.UseR, redistributed)
+	s := newSealedNode(t, `
+storage_key: rest
+rules:
+  - {topic: "plant/#", redistribute: plaintext-to-tls}
+`, device, storage)
+	const topic, share = "plant/1", "$share/g/plant/1"
+	over := s.dial("over", mqtt.V5, true, keep)
+	s.subscribe(over, 1, share)
+	_ = over.Close(t.Context())
+	own := s.dial("own", mqtt.V5, true, keep)
+	s.subscribe(own, 1, topic)
+	_ = own.Close(t.Context())
+	bare := s.dial("bare", mqtt.V5, false, keep)
+	s.subscribe(bare, 1, share)
+
+	from := s.dial("device", mqtt.V311, false)
+	seal := sealer(t, protect.SealerConfig{Key: device, ClientID: "device"})
+	for range 3 {
+		s.send(from, &client.Message{Topic: topic, Payload: sealAs(t, seal, topic, secretText), QoS: 1})
+	}
+	s.nothing(bare)
+	_ = bare.Close(t.Context())
+	bare = s.dial("bare", mqtt.V5, false, keep) // would take what waits in the group's queue
+	s.nothing(bare)
+	over = s.dial("over", mqtt.V5, true, keep)
+	for range 3 {
+		if m := s.receive(over); string(m.Payload) != secretText {
+			t.Errorf("the group got %q", m.Payload)
+		}
+	}
+
+	own = s.dial("own", mqtt.V5, false, keep) // the same session, and now without TLS
+	s.nothing(own)
+	if r, ok := s.n.Broker().LastRefusal("own"); !ok || r.Topic != topic || !strings.Contains(r.Check, "encryption") {
+		t.Errorf("what was withheld is explained as %+v", r)
+	}
+	if where := s.onDisk(secretText); where != "" {
+		t.Errorf("plaintext in %s", where)
+	}
+}

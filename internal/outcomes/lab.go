@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds each wait for something that must happen. It is not a measure of speed.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // Lab is three brokers on loopback, one that keeps its state in memory, one on disk, and one that has rules and keys, with the keyrings of everybody.
 // Create it with Open, end it with Close. Run may be called more than once, not at the same time.

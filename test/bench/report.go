@@ -14,7 +14,6 @@ import (
 type sample struct {
 	broker  string
 	results []*result
-	failed  error
 }
 
 // median and the range of a measure.

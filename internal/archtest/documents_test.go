@@ -61,3 +61,29 @@ func TestLinks(t *testing.T) {
 		t.Errorf("planted links: %q", got)
 	}
 }
+
+// TestMap finds every package of the layout in the map of ARCHITECTURE.md: named, or below a folder that is.
+func TestMap(t *testing.T) {
+	root, err := repotree.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(root, "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(b), "\n## Packages\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	for _, row := range layout {
+		if row.Planned || strings.HasPrefix(row.Dir, "cmd/") || strings.HasPrefix(row.Dir, "examples/") || strings.HasPrefix(row.Dir, "vectors") {
+			continue
+		}
+		named := false
+		for dir := row.Dir; dir != "." && !named; dir = filepath.ToSlash(filepath.Dir(dir)) {
+			named = strings.Contains(text, "`"+dir+"`")
+		}
+		if !named {
+			t.Errorf("%s is not in the map of packages", row.Dir)
+		}
+	}
+}
