@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/sealmq/sealmq/internal/identity"
-	"github.com/sealmq/sealmq/internal/message"
 	"github.com/sealmq/sealmq/mqtt"
 )
 
@@ -32,7 +31,6 @@ type conn struct {
 
 	// From CONNECT.
 	clientID    string
-	assigned    bool // the server chose clientID
 	principal   *identity.Principal
 	who         atomic.Pointer[identity.Principal] // the same, for Recheck
 	rechecked   uint64                             // generation of Recheck when the login began
@@ -42,7 +40,10 @@ type conn struct {
 	quota       int    // the client's Receive Maximum
 	maxPacket   uint32 // the client's Maximum Packet Size [MQTT-3.1.2-24]
 	version     mqtt.Version
-	problemInfo bool // Reason Strings and User Properties are welcome [MQTT-3.1.2-29]
+	problemInfo bool  // Reason Strings and User Properties are welcome [MQTT-3.1.2-29]
+	assigned    bool  // the server chose clientID
+	badPayloads int32 // payloads refused one after the other
+	discard     int32 // bytes read after the end
 
 	out  outBuffer
 	acks ackFIFO
@@ -53,12 +54,8 @@ type conn struct {
 	aliasIn  map[uint16]string
 	aliasOut aliasTable // under out's lock
 
-	arrival     message.Arrival // the PUBLISH that the payload policy is asked about
-	badPayloads int             // refused one after the other
-
 	partial []byte      // start of a packet whose end has not arrived
 	rate    rateLimiter // of PUBLISH
-	discard int         // bytes read after the end
 
 	outLimit int // bytes in out above which QoS 0 messages are dropped
 
@@ -241,7 +238,7 @@ const lingerBytes = 256 << 10
 // no more in this goroutine after packets that are not part of the flow of messages, and after the end.
 func (c *conn) receive(data []byte) (more bool) {
 	if c.over() {
-		c.discard += len(data)
+		c.discard += int32(len(data))
 		return c.discard < lingerBytes
 	}
 	if data[0]>>4 == byte(mqtt.TypePublish) {

@@ -50,7 +50,7 @@ func (c *conn) publish(w *work, p *mqtt.Publish, number uint64, extra *store.Bat
 	src := c.source(number)
 	var r routed
 	var err error
-	if j := c.judge(p); j == nil {
+	if j := c.judge(w, p); j == nil {
 		r, err = c.b.route(w, src, p, extra)
 	} else {
 		r, err = c.b.routeJudged(w, src, p, extra, j)
@@ -68,15 +68,15 @@ func (c *conn) publish(w *work, p *mqtt.Publish, number uint64, extra *store.Bat
 }
 
 // judge asks the payload policy; nil when there is none, or when no rule concerns the topic.
-func (c *conn) judge(p *mqtt.Publish) *message.Judgement {
+func (c *conn) judge(w *work, p *mqtt.Publish) *message.Judgement {
 	if c.b.payload == nil {
 		return nil
 	}
-	c.arrival = message.Arrival{
+	w.arrival = message.Arrival{
 		Topic: p.Topic, Payload: p.Payload, Retain: p.Retain, ClientID: c.sentClientID(), Author: c.principal,
 		Encrypted: c.evidence.Encrypted(),
 	}
-	return c.b.payload.Judge(&c.arrival)
+	return c.b.payload.Judge(&w.arrival)
 }
 
 // sentClientID is the Client Identifier as the client sent it: one that the server assigned is not known to who sealed.

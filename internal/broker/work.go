@@ -22,6 +22,7 @@ type work struct {
 	pubrec  mqtt.Pubrec
 	pubrel  mqtt.Pubrel
 	pubcomp mqtt.Pubcomp
+	arrival message.Arrival // the PUBLISH that the payload policy is asked about
 	fx      session.Effects // of a session's messages on their way out
 	inbound session.Effects // and in
 	touched []*conn
@@ -80,7 +81,7 @@ func (w *work) release() {
 	w.count()        // flushing may have sent more
 	clear(w.pending) // empty, unless a panic came in between
 	w.pending = w.pending[:0]
-	w.out, w.entry, w.b = outgoing{}, outgoing{}, nil
+	w.out, w.entry, w.arrival, w.b = outgoing{}, outgoing{}, message.Arrival{}, nil
 	works.Put(w)
 }
 
