@@ -101,6 +101,7 @@ func contents(t *testing.T, dir string) map[string]string {
 // something else.
 func TestAttack54_DamagedStore(t *testing.T) {
 	flip := func(b []byte) []byte { b[len(b)/2] ^= 0x40; return b }
+	flipFirst := func(b []byte) []byte { b[16] ^= 0x40; return b } // within the first record: the last may look torn
 	torn := func(b []byte) []byte { return b[:len(b)*2/3] }
 	for _, c := range []struct {
 		name, files string
@@ -111,7 +112,7 @@ func TestAttack54_DamagedStore(t *testing.T) {
 		{"table torn", "*.sst", torn, false},
 		{"table empty", "*.sst", func([]byte) []byte { return nil }, false},
 		{"table crafted", "*.sst", func(b []byte) []byte { return bytes.Repeat([]byte("SQLite format 3\x00"), len(b)/16) }, false},
-		{"manifest flipped", "MANIFEST-*", flip, false},
+		{"manifest flipped", "MANIFEST-*", flipFirst, false},
 		{"manifest torn", "MANIFEST-*", torn, true},
 		{"manifest crafted", "MANIFEST-*", func([]byte) []byte { return bytes.Repeat([]byte{0xff}, 4096) }, false},
 	} {

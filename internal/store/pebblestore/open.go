@@ -173,7 +173,8 @@ func (s *Store) create() error {
 	case ours:
 		return &store.CorruptError{Where: s.dir, What: "rows without the layout mark", Next: adviseRestore, Err: errRecord}
 	case !empty:
-		return fmt.Errorf("store %q holds data but no layout mark: %w", s.dir, store.ErrSchema)
+		// Another program's data, or ours with its first rows gone: nobody can tell any more.
+		return &store.CorruptError{Where: s.dir, What: "data without the layout mark", Next: adviseRestore, Err: store.ErrSchema}
 	}
 	b := s.db.NewBatch()
 	defer b.Close()
