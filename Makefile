@@ -35,7 +35,7 @@ growth: build ## how costs grow with connections, subscriptions, levels, queues 
 	$(GO) run ./test/bench -growth -out docs/performance $(ARGS)
 
 fuzz: ; .ci/fuzz $(FUZZTIME)
-fuzz-short: ; .ci/fuzz 5s
+fuzz-short: ; .ci/fuzz 3s
 cross: ; .ci/cross
 static: ; .ci/static
 
