@@ -246,7 +246,7 @@ func (r *Replay) loadWindow(s *senderState, name string, v cbor.Reader, n int) e
 			return errState
 		}
 	}
-	if n < 5 || n > 4+saltsKept {
+	if n < 5 || n > 4+saltsKept || head[1] > 1 { // a floor that is neither set nor unset is damage, not the absence of one
 		return errState
 	}
 	t := &topicState{owner: s, topic: name, boot: uint32(head[0])}
