@@ -26,6 +26,7 @@ type broker struct {
 	path   string
 	rights rights // SealMQ
 	can    func(t transport) bool
+	most   int // runs; 0: as many as asked for
 	args   func(s *site) ([]string, error)
 }
 
@@ -38,7 +39,8 @@ const (
 	mosquittoName = "mosquitto"
 )
 
-// installed lists the brokers that are there, SealMQ first. bin is a folder that is looked into before PATH.
+// installed lists the brokers that are there, SealMQ first. bin is a folder that is looked into before PATH. The last two,
+// which are not near, have fewer runs.
 func installed(bin string) ([]broker, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -52,8 +54,8 @@ func installed(bin string) ([]broker, error) {
 		{name: signedName, path: "sealmq", can: every, rights: signatures},
 		{name: floorName, path: self, can: noPSK, args: floorArgs},
 		{name: mosquittoName, path: "mosquitto", can: every, args: mosquittoArgs},
-		{name: "nats-server", path: "nats-server", can: noPSK, args: natsArgs},
-		{name: "mochi", path: "mochi", can: noPSK, args: mochiArgs},
+		{name: "nats-server", path: "nats-server", can: noPSK, args: natsArgs, most: 3},
+		{name: "mochi", path: "mochi", can: noPSK, args: mochiArgs, most: 2},
 	}
 	var there []broker
 	for _, b := range all {

@@ -98,7 +98,9 @@ var (
 	idleArgs   = args("-scenario", "idle", "-count", "10000", "-conc", "64", "-sources", "20")
 )
 
-func with(list []string, more ...string) []string { return append(append([]string(nil), list...), more...) }
+func with(list []string, more ...string) []string {
+	return append(append([]string(nil), list...), more...)
+}
 
 var (
 	perDelivery   = []measure{cpuPer("delivery")}

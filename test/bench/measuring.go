@@ -77,9 +77,9 @@ func (b *bench) measure(ctx context.Context, c *benchCase, brokers []broker) []*
 	if c.most > 0 {
 		runs = min(runs, c.most)
 	}
-	for range runs {
+	for n := range runs {
 		for i := range brokers {
-			if x := &brokers[i]; x.does(c) && ctx.Err() == nil {
+			if x := &brokers[i]; x.does(c) && (x.most == 0 || n < x.most) && ctx.Err() == nil {
 				b.once(ctx, x, c, samples[i])
 			}
 		}

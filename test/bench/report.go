@@ -58,7 +58,7 @@ func number(v float64) string {
 			text = text[:i] + "," + text[i:]
 		}
 		return text
-	case a >= 100, v == math.Trunc(v) && a >= 1:
+	case a >= 100, v == math.Trunc(v):
 		return fmt.Sprintf("%.0f", v)
 	case a >= 10:
 		return fmt.Sprintf("%.1f", v)

@@ -87,7 +87,7 @@ func (l *lab) loadArgs(c *benchCase, b *broker) []string {
 	if b.rights != open && !c.transport.psk() {
 		words = append(words, "-password", password)
 		if len(c.rules) == idleAccounts {
-			words = append(words, "-accounts", fmt.Sprint(idleAccounts))
+			words = append(words, "-accounts", fmt.Sprint(idleAccounts), "-conc", "8") // passwords are checked one after the other
 		}
 	}
 	if b.rights == signatures {

@@ -14,7 +14,7 @@ type flow struct {
 	copies   int64        // receivers of each message
 	window   int64
 	given    atomic.Int64 // messages that were given up
-	parked   atomic.Bool // the publisher waits
+	parked   atomic.Bool  // the publisher waits
 	bell     chan struct{}
 }
 

@@ -54,7 +54,7 @@ func (r *run) offline() error {
 		if err != nil {
 			return err
 		}
-		if err := r.drain(); err != nil {
+		if err := r.drain(false); err != nil {
 			return err
 		}
 		to, err := r.now()
@@ -105,7 +105,7 @@ func (r *run) offlineRound(c *offlineCosts, each int64) error {
 		return err
 	}
 	c.store.add(from, stored)
-	if err := r.drain(); err != nil {
+	if err := r.drain(true); err != nil {
 		return err
 	}
 	drained, err := r.now()
@@ -117,8 +117,8 @@ func (r *run) comeBack(i int) (*link, error) {
 	return r.dialer.open(r.ctx, subscribing, i, session{expiry: sessionExpiry, room: bufferRoom})
 }
 
-// drain lets every session come back, take what waits for it, and leave.
-func (r *run) drain() error {
+// drain lets every session come back, take what waits for it if something does, and leave.
+func (r *run) drain(waiting bool) error {
 	due := make([]int64, len(r.subs)) // by session: messages that were accepted for it
 	for _, p := range r.pubs {
 		for n := range p.mould.next {
@@ -134,8 +134,8 @@ func (r *run) drain() error {
 		}
 		s := r.subs[i]
 		s.link = l
-		_ = l.SetReadDeadline(time.Now().Add(patience))
-		for err = s.handle(); err == nil && s.unique < due[i]; err = s.handle() {
+		for err = s.handle(); err == nil && waiting && s.unique < due[i]; err = s.handle() {
+			_ = l.SetReadDeadline(time.Now().Add(quiet))
 			if s.fill() != nil {
 				break // what is missing is counted
 			}

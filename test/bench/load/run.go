@@ -178,8 +178,11 @@ func (r *run) sum(of func(f *flow) int64) (n int64) {
 	return n
 }
 
-// settle waits until want deliveries have come, or none has for quiet.
-func (r *run) settle(want int64, quiet time.Duration) {
+// quiet is how long nothing may come before what is missing is lost.
+const quiet = 3 * time.Second
+
+// settle waits until want deliveries have come, or none has for long.
+func (r *run) settle(want int64) {
 	seen, since := r.received(), time.Now()
 	for seen < want && time.Since(since) < quiet && r.ctx.Err() == nil {
 		time.Sleep(2 * time.Millisecond)
@@ -196,7 +199,7 @@ const afterwards = 200 * time.Millisecond
 func (r *run) finish(expected func() int64) {
 	r.stop.Store(true)
 	r.sending.Wait()
-	r.settle(expected(), 2*time.Second)
+	r.settle(expected())
 	time.Sleep(afterwards)
 	for _, s := range r.subs {
 		_ = s.SetReadDeadline(time.Now())

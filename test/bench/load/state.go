@@ -2,7 +2,6 @@ package load
 
 import (
 	"math/rand/v2"
-	"time"
 
 	"github.com/sealmq/sealmq/mqtt"
 )
@@ -41,7 +40,7 @@ func (r *run) retained() error {
 	if err := r.openSubscribers(1, func(int) []string { return []string{o.Prefix + "/r/#"} }); err != nil {
 		return err
 	}
-	r.settle(accepted, 2*time.Second)
+	r.settle(accepted)
 	fetched, err := r.now()
 	r.window(rested, fetched, r.received())
 	r.finish(func() int64 { return accepted })

@@ -14,10 +14,10 @@ type times struct {
 }
 
 const (
-	timeBits    = 5                                          // of a time that its bucket keeps behind the first
-	timeBuckets = (64 - timeBits) << timeBits                // for every positive time.Duration
-	timeExact   = 2 << timeBits                              // shorter times, in nanoseconds, have a bucket each
-	timeShift   = timeBits + 1                               // significant bits of a bucket's number
+	timeBits    = 5                           // of a time that its bucket keeps behind the first
+	timeBuckets = (64 - timeBits) << timeBits // for every positive time.Duration
+	timeExact   = 2 << timeBits               // shorter times, in nanoseconds, have a bucket each
+	timeShift   = timeBits + 1                // significant bits of a bucket's number
 )
 
 func (t *times) add(d time.Duration) {
