@@ -2,7 +2,6 @@ package node
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -140,11 +139,7 @@ func (b *credentialBroker) stop(t *testing.T, n *Node) {
 		return
 	}
 	b.Node = nil
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := n.Stop(ctx); err != nil {
-		t.Error(err)
-	}
+	stop(t, n)
 }
 
 // connect is a CONNECT with the credential of a form, sealed over its own bytes.

@@ -121,13 +121,9 @@ func (s *sealedNode) start() {
 
 func (s *sealedNode) stop() {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
 	n := s.n
 	s.n = nil
-	if err := n.Stop(ctx); err != nil {
-		s.Error(err)
-	}
+	stop(s, n)
 }
 
 // reload applies what is in the files now.

@@ -144,8 +144,9 @@ func TestManyPublishersFewReaders(t *testing.T) {
 	}
 }
 
-// TestClientSeam runs the Protector in two clients with a broker between them: publish, retained, and a will.
-func TestClientSeam(t *testing.T) {
+// openBroker runs a broker that lets everybody in until the test ends, and returns its URL.
+func openBroker(t *testing.T) string {
+	t.Helper()
 	plan, err := config.FromFlags(config.Flags{Dev: true, Listen: []string{"mqtt://127.0.0.1:0"}})
 	if err != nil {
 		t.Fatal(err)
@@ -154,14 +155,19 @@ func TestClientSeam(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		if err := n.Stop(ctx); err != nil {
 			t.Error(err)
 		}
-	}()
-	server := "mqtt://" + n.Addrs()[0].String()
+	})
+	return "mqtt://" + n.Addrs()[0].String()
+}
+
+// TestClientSeam runs the Protector in two clients with a broker between them: publish, retained, and a will.
+func TestClientSeam(t *testing.T) {
+	server := openBroker(t)
 	sender, receiver := newKeys(t), newKeys(t)
 	add(t, "group", keyring.UseR, sender, receiver)
 	add(t, "signer", keyring.UseSign, sender, receiver)
