@@ -565,25 +565,7 @@ func TestAttack51_Administration(t *testing.T) {
 	bubble(t, func(r *rig) {
 		var clients, admin sync.WaitGroup
 		over := make(chan struct{})
-		for i := range 4 {
-			clients.Go(func() {
-				for j := range 50 {
-					c := r.open()
-					b := c.encode(nil, connectPacket("c", expiry(uint32(j%2)*100), func(p *mqtt.Connect) { p.CleanStart = (i+j)%3 == 0 }))
-					for k := range 4 {
-						f := fmt.Sprint("f/", k%2)
-						b = c.encode(b, &mqtt.Subscribe{PacketID: 1, Subscriptions: []mqtt.Subscription{{Filter: f, QoS: 1}, {Filter: "$share/g/" + f, QoS: 1}}})
-						p := msg(f, "x", 1)
-						p.PacketID = mqtt.PacketID(k + 1)
-						b = c.encode(b, p)
-						b = c.encode(b, &mqtt.Unsubscribe{PacketID: 2, Filters: []string{f}})
-					}
-					c.raw(b...)
-					_, _ = c.read()
-					_ = c.conn.Close()
-				}
-			})
-		}
+		r.quarrel(&clients, 4, 50)
 		for range 2 {
 			admin.Go(func() {
 				for {
