@@ -76,7 +76,7 @@ var layout = []Package{
 
 	{Dir: "internal/session", Layer: Logic, May: []string{"internal/identity", "internal/message", "internal/store", "mqtt", "topic"}},
 	{Dir: "internal/router", Layer: Logic, May: []string{"internal/message", "mqtt", "topic"}},
-	{Dir: "internal/retained", Layer: Logic, May: []string{"internal/message", "mqtt", "topic"}},
+	{Dir: "internal/retained", Layer: Logic, May: []string{"internal/message", "mqtt", "topic"}, Tests: []string{"internal/identity"}},
 	{Dir: "internal/acl", Layer: Logic, May: []string{"internal/identity", "mqtt", "topic"}},
 	{
 		Dir: "keyring", Layer: Logic, May: []string{"cose", "internal/cbor", "internal/privfile", "topic"},

@@ -364,6 +364,42 @@ func TestAttack41_RetainedBomb(t *testing.T) {
 			}
 		}, with(func(s *Settings) { s.RetainedBytes = 4000 }))
 	})
+	t.Run("principal", func(t *testing.T) {
+		bubble(t, func(r *rig) {
+			hog, other := r.connect("hog", user("hog")), r.connect("other", user("other"))
+			for i := range 4 {
+				want := mqtt.Success
+				if i >= 3 {
+					want = mqtt.QuotaExceeded
+				}
+				if code := hog.publish(retain(fmt.Sprint(i), "x")); code != want {
+					t.Errorf("message %d: %v", i, code)
+				}
+			}
+			if code := other.publish(retain("3", "x")); code != mqtt.Success {
+				t.Errorf("of somebody else: %v", code)
+			}
+			if code := hog.publish(retain("3", "y")); code != mqtt.QuotaExceeded {
+				t.Errorf("in place of somebody else's: %v", code)
+			}
+			if code := hog.publish(retain("0", "y")); code != mqtt.Success {
+				t.Errorf("in place of its own: %v", code)
+			}
+			if code := other.publish(retain("0", "z")); code != mqtt.Success {
+				t.Errorf("taken over: %v", code)
+			}
+			if code := hog.publish(retain("4", "x")); code != mqtt.Success {
+				t.Errorf("after one was taken over: %v", code)
+			}
+			big := strings.Repeat("x", 3000)
+			if code := other.publish(retain("0", big)); code != mqtt.QuotaExceeded {
+				t.Errorf("bytes: %v", code)
+			}
+			if code := other.publish(retain("0", "")); code != mqtt.Success {
+				t.Errorf("cleared: %v", code)
+			}
+		}, with(func(s *Settings) { s.RetainedMessagesPerOwner, s.RetainedBytesPerOwner = 3, 2000 }))
+	})
 	t.Run("v3", func(t *testing.T) {
 		bubble(t, func(r *rig) {
 			pub := r.connect("pub", v3)
