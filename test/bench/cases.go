@@ -53,7 +53,6 @@ type benchCase struct {
 	alone     bool   // no other broker promises this
 	noFloor   bool   // the relay cannot do it
 	most      int    // runs, where they take long; 0: as many as asked for
-	rest      string // window, where it is not the usual one
 }
 
 func args(s ...string) []string { return s }
@@ -95,7 +94,7 @@ var (
 	fanOutArgs = args("-scenario", "fanout", "-pubs", "1", "-subs", "50", "-qos", "0", "-window", "100")
 	pairsArgs  = args("-scenario", "pairs", "-pubs", "50", "-qos", "1", "-window", "20")
 	stormArgs  = args("-scenario", "storm", "-conc", "32", "-sources", "20")
-	idleArgs   = args("-scenario", "idle", "-count", "10000", "-conc", "64", "-sources", "20")
+	idleArgs   = args("-scenario", "idle", "-count", "10000", "-conc", "64", "-sources", "20", "-dur", "3s")
 )
 
 func with(list []string, more ...string) []string {
@@ -130,19 +129,19 @@ var cases = []benchCase{
 		name: "psk12-plain-storm", title: "connect storm, TLS 1.2, pre-shared key without forward secrecy", args: stormArgs, measures: perConnection, rules: storm,
 		transport: psk12Plain, noFloor: true,
 	},
-	{name: "idle", title: "10,000 idle, one subscription each", args: with(idleArgs, "-subs", "1"), measures: perIdle, rules: rested, noFloor: true, most: 2, rest: "3s"},
-	{name: "tls-idle", title: "10,000 idle, TLS 1.3", args: with(idleArgs, "-subs", "0"), measures: perIdle, rules: rested, transport: certificate, noFloor: true, most: 2, rest: "3s"},
+	{name: "idle", title: "10,000 idle, one subscription each", args: with(idleArgs, "-subs", "1"), measures: perIdle, rules: rested, noFloor: true, most: 2},
+	{name: "tls-idle", title: "10,000 idle, TLS 1.3", args: with(idleArgs, "-subs", "0"), measures: perIdle, rules: rested, transport: certificate, noFloor: true, most: 2},
 	{
 		name: "tls-idle-record", title: "10,000 idle, TLS 1.3, after a record of 16 KiB", args: with(idleArgs, "-subs", "0", "-record", "16000"), measures: perIdle, rules: rested,
-		transport: certificate, noFloor: true, most: 1, rest: "3s",
+		transport: certificate, noFloor: true, most: 1,
 	},
 	{
-		name: "subscriptions", title: "1 M subscriptions", args: args("-scenario", "subscriptions", "-count", "1000000", "-subs", "100", "-pubs", "10", "-window", "16"),
+		name: "subscriptions", title: "1 M subscriptions", args: args("-scenario", "subscriptions", "-count", "1000000", "-subs", "100", "-pubs", "10", "-window", "16", "-warmup", "3s", "-dur", "2s"),
 		measures: append([]measure{figure("memory per subscription", "B", "bytes_per_subscription", 1)}, perDelivery...),
 		rules:    both(each("p", 10, "publish", "m/#"), each("s", 100, "subscribe", "m/#")), noFloor: true, most: 3,
 	},
 	{
-		name: "retained", title: "100,000 retained messages", args: args("-scenario", "retained", "-count", "100000", "-qos", "0"),
+		name: "retained", title: "100,000 retained messages", args: args("-scenario", "retained", "-count", "100000", "-qos", "0", "-dur", "3s"),
 		measures: []measure{figure("memory per message", "B", "bytes_per_message", 1)},
 		rules:    both(each("p", 1, "publish", "r/#"), each("s", 1, "subscribe", "r/#")), noFloor: true, most: 3,
 	},

@@ -33,7 +33,7 @@ var growths = []growth{
 		of: "connections", sizes: []int{1000, 10_000, 19_000}, most: 3,
 		measures: []growthMeasure{{"connections", figure("memory of an idle connection", "KiB", "bytes_per_connection", 1.0/1024)}},
 		make: func(n int) benchCase {
-			return benchCase{args: args("-scenario", "idle", "-count", strconv.Itoa(n), "-conc", "64", "-sources", "20", "-subs", "1"), rest: "3s"}
+			return benchCase{args: args("-scenario", "idle", "-count", strconv.Itoa(n), "-conc", "64", "-sources", "20", "-subs", "1", "-dur", "3s")}
 		},
 	},
 	{
@@ -43,7 +43,7 @@ var growths = []growth{
 			{"subscriptions-memory", figure("memory of a subscription", "B", "bytes_per_subscription", 1)},
 		},
 		make: func(n int) benchCase {
-			return benchCase{args: args("-scenario", "subscriptions", "-count", strconv.Itoa(n), "-subs", "100", "-pubs", "10", "-window", "16")}
+			return benchCase{args: args("-scenario", "subscriptions", "-count", strconv.Itoa(n), "-subs", "100", "-pubs", "10", "-window", "16", "-warmup", "3s", "-dur", "2s")}
 		},
 	},
 	{

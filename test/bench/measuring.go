@@ -102,17 +102,13 @@ func (b *bench) once(ctx context.Context, x *broker, c *benchCase, s *sample, en
 }
 
 func (b *bench) run(ctx context.Context, x *broker, c *benchCase, env []string) (*load.Report, error) {
-	window := b.length.String()
-	if c.rest != "" {
-		window = c.rest
-	}
 	r, err := x.start(ctx, b.lab, c, env...)
 	if err != nil {
 		return nil, err
 	}
 	defer r.stop()
 	words := slices.Concat(
-		args("load", "-addr", r.addr, "-pid", strconv.Itoa(r.cmd.Process.Pid), "-prefix", prefix, "-dur", window, "-warmup", b.warmup.String()),
+		args("load", "-addr", r.addr, "-pid", strconv.Itoa(r.cmd.Process.Pid), "-prefix", prefix, "-dur", b.length.String(), "-warmup", b.warmup.String()),
 		c.args, b.lab.loadArgs(c, x))
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
