@@ -181,7 +181,7 @@ func TestPage(t *testing.T) {
 }
 
 func TestNumber(t *testing.T) {
-	for v, want := range map[float64]string{0: "0", 0.1234: "0.123", 0.25: "0.25", 3.14159: "3.14", 20: "20", 31.41: "31.4", 314.2: "314", 1234: "1234", 1234567: "1,234,567", math.NaN(): "–"} {
+	for v, want := range map[float64]string{0: "0", 0.1234: "0.123", 0.25: "0.25", 3.14159: "3.14", 20: "20", 31.41: "31.4", 314.2: "314", 1234: "1,234", 1234567: "1,234,567", math.NaN(): "–"} {
 		if got := number(v); got != want {
 			t.Errorf("%v is written %s, want %s", v, got, want)
 		}

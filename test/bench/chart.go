@@ -52,7 +52,7 @@ type point struct{ x, y float64 }
 
 // curve draws a measure over the size of something, which grows in powers.
 func curve(title, unit, of string, points []point) string {
-	const height, left, right, top, bottom = 220, 60, 20, 30, 34
+	const height, left, right, top, bottom = 220, 60, 50, 30, 34
 	most, low, high := 0.0, math.Inf(1), math.Inf(-1)
 	for _, p := range points {
 		most, low, high = max(most, p.y), min(low, math.Log10(p.x)), max(high, math.Log10(p.x))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"os"
@@ -52,7 +51,7 @@ func number(v float64) string {
 	switch a := math.Abs(v); {
 	case math.IsNaN(v):
 		return "–"
-	case a >= 10_000:
+	case a >= 1000:
 		text := fmt.Sprintf("%.0f", v)
 		for i := len(text) - 3; i > 0; i -= 3 {
 			text = text[:i] + "," + text[i:]
@@ -88,12 +87,12 @@ func (b *bench) environment() string {
 			}
 		}
 	}
-	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
-	if err != nil {
-		kernel = []byte(runtime.GOOS)
+	kernel := runtime.GOOS
+	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		kernel = "Linux " + strings.Join(strings.SplitN(string(text), ".", 3)[:2], ".")
 	}
-	return fmt.Sprintf("%s to %s, %s, %d processors, Linux %s, %s; load average of a minute %s before and %s after, which counts this program.\n%d runs, windows of %v, unless a case takes long.\n",
-		b.begun.Format("2 January 2006, 15:04"), time.Now().Format("15:04"), cpu, runtime.NumCPU(), bytes.TrimSpace(kernel), runtime.Version(),
+	return fmt.Sprintf("%s to %s, %s, %d processors, %s, %s; load average of a minute %s before and %s after, which counts this program.\nRuns of each case: %d, with windows of %v, except where a case takes long or sets its own.\n",
+		b.begun.Format("2 January 2006, 15:04"), time.Now().Format("15:04"), cpu, runtime.NumCPU(), kernel, runtime.Version(),
 		b.before, loadAverage(), b.runs, b.length)
 }
 

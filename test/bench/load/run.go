@@ -127,7 +127,7 @@ const sessionExpiry = 3600
 
 func (r *run) startSubscriber(s *subscriber) {
 	r.taking.Go(func() {
-		if err := s.receive(); err != nil && !r.stop.Load() {
+		if err := s.receive(); !r.stop.Load() {
 			r.fail("subscriber", err)
 		}
 	})

@@ -66,7 +66,7 @@ func (r *run) startPaced() {
 	for _, p := range r.pubs {
 		if p.qos > 0 {
 			r.taking.Go(func() {
-				if err := p.read(); err != nil && !r.stop.Load() {
+				if err := p.read(); !r.stop.Load() {
 					r.fail("publisher", err)
 				}
 			})
