@@ -79,15 +79,12 @@ func each(role string, n int, allow, topic string) (list []rule) {
 
 func both(a, b []rule) []rule { return append(append([]rule(nil), a...), b...) }
 
-// idleAccounts is how many logins 10,000 resting clients share: a configuration has at most 1,000 rules.
-const idleAccounts = 1000
-
 var (
 	fanOut = both(each("p", 1, "publish", "t/%05d"), each("s", 50, "subscribe", "t/00000"))
 	fanIn  = both(each("p", 50, "publish", "t/%05d"), each("s", 1, "subscribe", "t/+"))
 	pairs  = both(each("p", 50, "publish", "t/%05d"), each("s", 50, "subscribe", "t/%05d"))
 	storm  = each("c", 32, "all", "c/%d/#")
-	rested = each("i", idleAccounts, "all", "i%d/#")
+	rested = each("i", 10_000, "all", "i%d/#")
 )
 
 var (

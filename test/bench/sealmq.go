@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -52,27 +53,41 @@ func sealmqArgs(s *site, r rights) ([]string, error) {
 	default:
 		fmt.Fprintf(&b, "auth: {password: {file: %q, max_parallel_hashes: 2}}\n", s.lab.passwd)
 	}
-	b.WriteString(acl(s.c, r) + limits)
+	rules, err := s.acl(r)
+	if err != nil {
+		return nil, err
+	}
+	b.WriteString(rules + limits)
 	if r == signatures {
 		fmt.Fprintf(&b, "keys: {dir: %q}\nprotection: {rules: [{topic: %q, require: sign}]}\n", s.lab.verifying, prefix+"/#")
 	}
 	return s.config(serve, b.String())
 }
 
-func acl(c *benchCase, r rights) string {
-	if r == open {
-		return "acl: [{who: anyone, allow: all, topic: \"#\"}]\n"
+// maxRules is how many rules a configuration may have. More of them stand in a file of Mosquitto's form.
+const maxRules = 1000
+
+func (s *site) acl(r rights) (string, error) {
+	var b strings.Builder
+	switch {
+	case r == open:
+		return "acl: [{who: anyone, allow: all, topic: \"#\"}]\n", nil
+	case len(s.c.rules) > maxRules:
+		for _, x := range s.c.rules {
+			fmt.Fprintf(&b, "user %s\ntopic readwrite %s\n", x.login, x.topic)
+		}
+		file := filepath.Join(s.dir, "acl.txt")
+		return fmt.Sprintf("acl: {mosquitto: %q}\n", file), os.WriteFile(file, []byte(b.String()), 0o600)
 	}
 	method := "user"
-	if c.transport.psk() {
+	if s.c.transport.psk() {
 		method = "psk"
 	}
-	var b strings.Builder
 	b.WriteString("acl:\n")
-	for _, x := range c.rules {
+	for _, x := range s.c.rules {
 		fmt.Fprintf(&b, "  - {who: %q, allow: %s, topic: %q}\n", method+":"+x.login, x.allow, x.topic)
 	}
-	return b.String()
+	return b.String(), nil
 }
 
 // loadArgs are for the load generator: how to log in and to sign.
@@ -86,9 +101,6 @@ func (l *lab) loadArgs(c *benchCase, b *broker) []string {
 	}
 	if b.rights != open && !c.transport.psk() {
 		words = append(words, "-password", password)
-		if len(c.rules) == idleAccounts {
-			words = append(words, "-accounts", fmt.Sprint(idleAccounts), "-conc", "8") // passwords are checked one after the other
-		}
 	}
 	if b.rights == signatures {
 		words = append(words, "-sign", l.signing)

@@ -68,14 +68,14 @@ const bufferRoom = 64 << 10
 func (d *dialer) open(ctx context.Context, r role, n int, s session) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	login := d.o.login(r, n)
-	c, err := d.dial(ctx, n, login)
+	name := login(r, n)
+	c, err := d.dial(ctx, n, name)
 	if err != nil {
 		return nil, err
 	}
 	l := &link{Conn: c, version: d.o.Version, room: s.room}
 	_ = c.SetDeadline(time.Now().Add(patience))
-	if err := d.introduce(l, fmt.Sprintf("%s-%c%d%s", d.o.Prefix, r, n, s.suffix), login, s); err != nil {
+	if err := d.introduce(l, d.o.Prefix+"-"+name+s.suffix, name, s); err != nil {
 		_ = c.Close()
 		return nil, err
 	}

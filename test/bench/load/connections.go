@@ -99,14 +99,14 @@ func (r *run) idle() error {
 		if links[i], err = r.dialer.open(r.ctx, resting, i, session{clean: true, room: connectionRoom}); err != nil {
 			return err
 		}
-		login := r.o.login(resting, i)
+		name := login(resting, i)
 		if r.o.Subscribers > 0 {
-			if err := links[i].subscribe(r.o.QoS, fmt.Sprintf("%s/%s/%06d", r.o.Prefix, login, i)); err != nil {
+			if err := links[i].subscribe(r.o.QoS, r.o.Prefix+"/"+name+"/commands"); err != nil {
 				return err
 			}
 		}
 		if r.o.Record > 0 {
-			return links[i].sendRecord(fmt.Sprintf("%s/%s/record", r.o.Prefix, login), r.o.Record)
+			return links[i].sendRecord(r.o.Prefix+"/"+name+"/record", r.o.Record)
 		}
 		return nil
 	}); err != nil {

@@ -72,7 +72,7 @@ func newMould(o *Options, publisher int, p mqtt.Publish, choose func(number uint
 		m.packet.PacketID = 1
 	}
 	if o.Signing != "" {
-		return m, m.signWith(o.Signing, o.login(publishing, publisher))
+		return m, m.signWith(o.Signing, login(publishing, publisher))
 	}
 	var err error
 	if m.frame, err = m.packet.Append(nil, o.Version); err != nil {

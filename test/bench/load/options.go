@@ -34,7 +34,6 @@ type Options struct {
 
 	Login    bool // with Password as ROLE and number of the client, such as p7
 	Password string
-	Accounts int    // login: numbers are taken modulo this; 0: every client has an account of its own
 	Signing  string // keyring with a signature key for each publisher, named after its login
 
 	TLS     bool
@@ -88,7 +87,6 @@ func Parse(words []string, help io.Writer) (*Options, error) {
 	set.DurationVar(&o.Duration, "dur", 5*time.Second, "window that is measured; idle: how long connections rest; offline: rounds are repeated until it is over")
 	set.StringVar(&o.Prefix, "prefix", "bench", "beginning of topics and Client Identifiers")
 	set.StringVar(&o.Password, "password", "", "log in with it, as role and number of the client: p0, s0, c0, i0")
-	set.IntVar(&o.Accounts, "accounts", 0, "accounts that clients share; 0: each has its own")
 	set.StringVar(&o.Signing, "sign", "", "keyring `folder` with a signature key for each publisher; payloads are signed")
 	set.BoolVar(&o.TLS, "tls", false, "TLS 1.3")
 	set.StringVar(&o.CA, "ca", "", "PEM `file` of the authority; without it the server is not verified")
@@ -126,7 +124,6 @@ func (o *Options) check() error {
 		{"conc", o.Concurrency, 1, 4096},
 		{"sources", o.Sources, 0, 254},
 		{"record", o.Record, 0, 1 << 20},
-		{"accounts", o.Accounts, 0, maxClients},
 	}
 	for _, b := range bounds {
 		if b.is < b.low || b.is > b.top {
@@ -164,13 +161,8 @@ const (
 	resting     role = 'i'
 )
 
-// Login is the name that the n-th client of a role logs in with.
-func (o *Options) login(r role, n int) string {
-	if o.Accounts > 0 {
-		n %= o.Accounts
-	}
-	return fmt.Sprintf("%c%d", r, n)
-}
+// login is the name that the n-th client of a role logs in with.
+func login(r role, n int) string { return fmt.Sprintf("%c%d", r, n) }
 
 // topic is what the n-th publisher publishes to.
 func (o *Options) topic(n int) string { return fmt.Sprintf("%s/t/%05d", o.Prefix, n) }
