@@ -73,13 +73,9 @@ func (b *bench) measure(ctx context.Context, c *benchCase, brokers []broker) []*
 	for i := range brokers {
 		samples = append(samples, &sample{broker: brokers[i].name})
 	}
-	runs := b.runs
-	if c.most > 0 {
-		runs = min(runs, c.most)
-	}
-	for n := range runs {
+	for n := range b.runs {
 		for i := range brokers {
-			if x := &brokers[i]; x.does(c) && (x.most == 0 || n < x.most) && ctx.Err() == nil {
+			if x := &brokers[i]; x.does(c) && n < x.runs(c, b.runs) && ctx.Err() == nil {
 				b.once(ctx, x, c, samples[i])
 			}
 		}

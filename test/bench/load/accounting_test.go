@@ -231,7 +231,7 @@ func TestForeign(t *testing.T) {
 func TestRefusedOptions(t *testing.T) {
 	for _, words := range []string{
 		"-scenario x", "-qos 3", "-payload 8", "-subs 0", "-window 0", "-rate -1", "-rate 1 -sign x", "-tls -psk x", "-psk-mode 1.1", "-dur 0s",
-		"-scenario offline -qos 0", "-sources 300", "fanout",
+		"-scenario offline -qos 0", "-scenario retained -sign x", "-sources 300", "fanout",
 	} {
 		if _, err := Parse(strings.Fields(words), t.Output()); !errors.Is(err, ErrOptions) {
 			t.Errorf("%s: %v", words, err)

@@ -29,9 +29,6 @@ func (r *run) offline() error {
 		return err
 	}
 	if err := r.openPublishers(o.Publishers, o.QoS, func(p int) (mqtt.Publish, func(uint32) int) {
-		if o.Signing != "" { // it cannot change its topic
-			return mqtt.Publish{Topic: numbered(o.Prefix, "q", p%o.Subscribers)}, nil
-		}
 		return mqtt.Publish{Topic: numbered(o.Prefix, "q", 0)}, func(n uint32) int { return (p + int(n)*o.Publishers) % o.Subscribers }
 	}); err != nil {
 		return err
@@ -123,7 +120,7 @@ func (r *run) drain(waiting bool) error {
 	for _, p := range r.pubs {
 		for n := range p.mould.next {
 			if p.done.has(n) {
-				due[p.target(n, len(r.subs))]++
+				due[p.mould.choose(n)]++
 			}
 		}
 	}
@@ -146,14 +143,6 @@ func (r *run) drain(waiting bool) error {
 		s.leaveCounting()
 		return nil
 	})
-}
-
-// target is the session that a message is for.
-func (p *publisher) target(number uint32, sessions int) int {
-	if p.mould.choose == nil {
-		return int(p.mould.publisher) % sessions
-	}
-	return p.mould.choose(number)
 }
 
 func (r *run) offlineReport(c *offlineCosts) {

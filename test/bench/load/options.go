@@ -57,7 +57,7 @@ var scenarios = map[string]func(*run) error{
 }
 
 // ErrOptions is wrapped when the options cannot be used.
-var ErrOptions = errors.New("cannot be used")
+var ErrOptions = errors.New("options cannot be used")
 
 // maxClients bounds publishers and subscribers; their numbers have five digits in topics.
 const maxClients = 100_000
@@ -98,14 +98,14 @@ func Parse(words []string, help io.Writer) (*Options, error) {
 		return nil, err
 	}
 	if set.NArg() > 0 {
-		return nil, fmt.Errorf("%q: no such option: %w", set.Arg(0), ErrOptions)
+		return nil, fmt.Errorf("%w: %q: no such option", ErrOptions, set.Arg(0))
 	}
 	o.Version, o.QoS, o.Login = mqtt.V311, mqtt.QoS(*qos), o.Password != ""
 	if *five {
 		o.Version = mqtt.V5
 	}
 	if *qos < 0 || *qos > 2 {
-		return nil, fmt.Errorf("-qos %d: there are 0, 1 and 2: %w", *qos, ErrOptions)
+		return nil, fmt.Errorf("%w: -qos %d: there are 0, 1 and 2", ErrOptions, *qos)
 	}
 	return o, o.check()
 }
@@ -127,26 +127,28 @@ func (o *Options) check() error {
 	}
 	for _, b := range bounds {
 		if b.is < b.low || b.is > b.top {
-			return fmt.Errorf("-%s %d: it is %d to %d: %w", b.flag, b.is, b.low, b.top, ErrOptions)
+			return fmt.Errorf("%w: -%s %d: it is %d to %d", ErrOptions, b.flag, b.is, b.low, b.top)
 		}
 	}
 	switch {
 	case scenarios[o.Scenario] == nil:
-		return fmt.Errorf("-scenario %q: there is no such scenario: %w", o.Scenario, ErrOptions)
+		return fmt.Errorf("%w: -scenario %q: there is no such scenario", ErrOptions, o.Scenario)
 	case o.Subscribers == 0 && o.Scenario != "idle":
-		return fmt.Errorf("-subs 0: %s needs subscribers: %w", o.Scenario, ErrOptions)
+		return fmt.Errorf("%w: -subs 0: %s needs subscribers", ErrOptions, o.Scenario)
 	case o.Scenario == "offline" && o.QoS == 0:
-		return fmt.Errorf("-qos 0: nothing is kept for sessions that are offline: %w", ErrOptions)
+		return fmt.Errorf("%w: -qos 0: nothing is kept for sessions that are offline", ErrOptions)
 	case o.Rate < 0 || o.Rate > 1e6:
-		return fmt.Errorf("-rate %v: it is up to 1,000,000: %w", o.Rate, ErrOptions)
+		return fmt.Errorf("%w: -rate %v: it is up to 1,000,000", ErrOptions, o.Rate)
 	case o.Rate > 0 && o.Signing != "":
-		return fmt.Errorf("-rate and -sign: signing would not keep the pace: %w", ErrOptions)
+		return fmt.Errorf("%w: -rate and -sign: signing would not keep the pace", ErrOptions)
+	case o.Signing != "" && !strings.Contains(" fanout fanin pairs ", " "+o.Scenario+" "):
+		return fmt.Errorf("%w: -sign: publishers of %s change their topics, which signers cannot", ErrOptions, o.Scenario)
 	case o.TLS && o.PSK != "":
-		return fmt.Errorf("-tls and -psk exclude each other: %w", ErrOptions)
+		return fmt.Errorf("%w: -tls and -psk exclude each other", ErrOptions)
 	case !strings.Contains(" 1.3 1.2 1.2-plain ", " "+o.PSKMode+" "):
-		return fmt.Errorf("-psk-mode %q: there are 1.3, 1.2 and 1.2-plain: %w", o.PSKMode, ErrOptions)
+		return fmt.Errorf("%w: -psk-mode %q: there are 1.3, 1.2 and 1.2-plain", ErrOptions, o.PSKMode)
 	case o.Warmup < 0 || o.Duration <= 0:
-		return fmt.Errorf("-dur %v: it is longer than nothing: %w", o.Duration, ErrOptions)
+		return fmt.Errorf("%w: -dur %v: it is longer than nothing", ErrOptions, o.Duration)
 	}
 	return nil
 }
