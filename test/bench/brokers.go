@@ -143,7 +143,7 @@ func mosquittoArgs(s *site) ([]string, error) {
 func natsArgs(s *site) ([]string, error) {
 	tls := ""
 	if s.c.transport == certificate {
-		tls = fmt.Sprintf(", tls: { cert_file: %q, key_file: %q }", s.lab.cert, s.lab.key)
+		tls = fmt.Sprintf(", tls: { cert_file: %q, key_file: %q, timeout: 20 }", s.lab.cert, s.lab.key)
 	}
 	own, err := freeAddress()
 	if err != nil {
