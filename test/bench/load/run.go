@@ -47,6 +47,10 @@ func (r *run) fail(what string, err error) {
 	r.report.fail(fmt.Errorf("%s: %w", what, err))
 }
 
+// loginsAtOnce is how many clients log in with a password at a time. A broker checks one or two, and tells who waits too
+// long that it is busy.
+const loginsAtOnce = 4
+
 // abroad does n things, so many of them at a time as connections may be opened, and returns the first error.
 func (r *run) abroad(n int, do func(i int) error) error {
 	var next atomic.Int64
@@ -54,7 +58,11 @@ func (r *run) abroad(n int, do func(i int) error) error {
 	var once sync.Once
 	var failed atomic.Bool
 	var all sync.WaitGroup
-	for range min(n, r.o.Concurrency) {
+	workers := min(n, r.o.Concurrency)
+	if r.o.Login {
+		workers = min(workers, loginsAtOnce)
+	}
+	for range workers {
 		all.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n && !failed.Load() && r.ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				if err := do(i); err != nil {
