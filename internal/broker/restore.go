@@ -111,7 +111,7 @@ func (b *Broker) restoreSessions(now int64, wills []storedWill) error {
 
 // While state is restored nearly nothing of it becomes garbage, and the collector would look through all of it again and
 // again.
-const relaxedCollector = 800 // percent of the live heap between collections, meanwhile
+const relaxedCollector = 400 // percent of the live heap between collections, meanwhile
 
 // relaxCollector makes the garbage collector's pace slower and returns what restores it. A memory limit of the process
 // stays in force.
