@@ -113,7 +113,7 @@ var pages = map[string]page{
 	"docs/operate/first-start.md": {places: firstStart},
 	"docs/operate/from-mosquitto.md": {
 		files:  map[string]string{"etc/mosquitto/mosquitto.conf": mosquittoConf, "etc/mosquitto/passwd": mosquittoPasswd},
-		places: system,
+		places: append([]string{"serve --config sealmq-import/sealmq.yaml", "serve --config sealmq-import/sealmq.yaml --listen mqtt://127.0.0.1:0"}, system...),
 	},
 	"docs/operate/install.md": {
 		checkout: ".",
