@@ -12,7 +12,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"github.com/sealmq/sealmq/internal/authn"
+	"github.com/sealmq/sealmq/internal/boundedfile"
 	"github.com/sealmq/sealmq/internal/doctor"
 )
 
@@ -46,25 +46,7 @@ func Dialect(path string) (doctor.Dialect, error) {
 }
 
 // read is the content of a regular file.
-func read(path string) ([]byte, error) {
-	info, err := os.Stat(path) // opening a FIFO would wait for its writer
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
-	}
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	data, err := io.ReadAll(io.LimitReader(f, maxRead+1))
-	if err == nil && len(data) > maxRead {
-		err = fmt.Errorf("%s has more than %d bytes", path, maxRead)
-	}
-	return data, err
-}
+func read(path string) ([]byte, error) { return boundedfile.Read(path, maxRead) }
 
 // file looks at the permissions of a file that the configuration names.
 func file(kind doctor.FileKind, key, path string, place doctor.Place) doctor.File {
