@@ -126,7 +126,7 @@ var layout = []Package{
 	{Dir: "internal/mosquittoconf", Layer: Adapter, May: []string{"internal/boundedfile"}},
 	{Dir: "internal/translation", Layer: Adapter, May: []string{"internal/mosquittoconf"}, Tests: []string{"internal/authn", "internal/config", "internal/identity"}},
 	{Dir: "internal/probe", Layer: Adapter, May: []string{"mqtt"}, Tests: []string{"internal/config", "internal/node"}},
-	{Dir: "internal/doctor/gather", Layer: Adapter, May: []string{"internal/acl", "internal/audit", "internal/authn", "internal/boundedfile", "internal/config", "internal/doctor", "internal/mosquittoconf", "internal/payload", "internal/probe", "protect", "topic"}},
+	{Dir: "internal/doctor/gather", Layer: Adapter, May: []string{"cose", "internal/acl", "internal/audit", "internal/authn", "internal/boundedfile", "internal/config", "internal/doctor", "internal/mosquittoconf", "internal/payload", "internal/probe", "keyring", "protect", "topic"}},
 	{Dir: "internal/ops", Layer: Adapter, May: []string{"internal/observe", "internal/privfile"}},
 	{Dir: "internal/audit", Layer: Adapter, May: []string{"internal/boundedfile", "internal/privfile"}},
 	{Dir: "internal/control", Layer: Adapter, May: []string{"internal/explain", "internal/identity", "internal/payload", "topic"}},
