@@ -133,7 +133,7 @@ func (r *record) fail(now time.Time, o *LockoutOptions, limit int) {
 	if r.failures == 0 || now.Sub(r.since) > o.Within {
 		r.failures, r.since = 0, now
 	}
-	if r.locks > 0 && now.Sub(r.until) > o.For*time.Duration(backOff(r.locks)) {
+	if now.Sub(r.until) > o.For*time.Duration(backOff(r.locks)) {
 		r.locks = 0 // it behaved for as long as it was locked
 	}
 	if r.failures++; r.failures < limit {

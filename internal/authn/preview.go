@@ -129,7 +129,7 @@ func (p *password) unknown(_ *identity.Evidence, name string) *Refusal {
 }
 
 func (s *scramMethod) unknown(ev *identity.Evidence, name string) *Refusal {
-	if binding, err := s.binding(ev); s.options.Binding == BindingRequired && (err != nil || binding == nil) {
+	if binding, err := s.binding(ev); err != nil || s.options.Binding == BindingRequired && binding == nil {
 		return &Refusal{Method: s.name(), Check: "channel binding", Expected: "TLS with tls-exporter", Found: "a connection without", Err: err}
 	}
 	for _, m := range s.options.Mechanisms {
