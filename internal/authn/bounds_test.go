@@ -209,6 +209,8 @@ func TestVerifierBounds(t *testing.T) {
 		{"$1$" + std(12) + "$" + std(64), false},
 		{"$6$" + std(12) + "$" + std(64)[:80], false},
 		{"$6$!$" + std(64), false},
+		{"$6$AAAAAAAAAAB=$" + std(64), false}, // bits that belong to no byte
+		{"$6$" + std(12) + "$" + std(64)[:85] + "B==", false},
 		{"$6$" + std(12) + "$" + std(64)[:40] + "\n" + std(64)[40:], false},
 	} {
 		v, err := ParseVerifier(c.text)
@@ -264,6 +266,7 @@ func TestSCRAMVerifierBounds(t *testing.T) {
 		{strings.Replace(good, "=:", "=", 1), false},
 		{strings.Replace(good, "4096", "04096", 1), false},
 		{good + "\n", false},
+		{good[:len(good)-2] + "B=", false}, // bits that belong to no byte
 		{good[:len(good)-9] + "\n" + good[len(good)-9:], false},
 		{strings.Replace(good, ":AAAA", ":!AAA", 1), false},
 		{strings.Replace(good, "=$A", "=$!", 1), false},
@@ -274,6 +277,11 @@ func TestSCRAMVerifierBounds(t *testing.T) {
 		}
 		if err == nil && v.Encode() != c.text {
 			t.Errorf("%q is written as %q", c.text, v.Encode())
+		}
+	}
+	for _, s := range []string{"SCRAM-SHA-256$4096$" + std(32) + ":" + std(32), "SCRAM-SHA-256$4096:" + std(16) + "$" + std(32)} {
+		if _, err := ParseSCRAMVerifier(s); !errors.Is(err, errSCRAMForm) {
+			t.Errorf("%s: %v", s, err)
 		}
 	}
 	for _, c := range []struct {

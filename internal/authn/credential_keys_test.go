@@ -2,6 +2,8 @@ package authn
 
 import (
 	"crypto/rand"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -129,6 +131,9 @@ func TestCredentialKeys(t *testing.T) {
 		o.Password = &PasswordOptions{File: accountFile(t, "alice:"+cheap(t, "right").Encode())}
 		o.Credential = &CredentialOptions{Keyring: c.keys, Server: serverName, Forms: []string{"p1", "p2", "p3"}, Marks: marks, Identity: c.identity}
 		made, err := o.methods(newHashQueue(1, 1))
+		if templateErr := CheckCredentialTemplate(c.identity); templateErr != nil {
+			t.Errorf("%s: %v", c.name, templateErr)
+		}
 		if c.names == "" {
 			if err == nil {
 				t.Errorf("%s: taken", c.name)
@@ -158,6 +163,9 @@ func TestCredentialKeys(t *testing.T) {
 			t.Errorf("%s: no key gives %v", c.name, want)
 		}
 	}
+	if CheckCredentialTemplate("device") == nil {
+		t.Error("a template without a field is taken")
+	}
 	o := options() // without a log nothing is said
 	o.Credential = &CredentialOptions{Keyring: private, Server: serverName, Forms: []string{"p3"}, Marks: marks}
 	o.Log = nil
@@ -171,7 +179,7 @@ func TestCredentialKeys(t *testing.T) {
 	}
 	o.Credential.Forms = []string{"p3"}
 	o.Password, o.Credential.Passphrase = nil, filepath.Join(t.TempDir(), "missing")
-	if _, err := New(o); err == nil || !strings.Contains(err.Error(), "passphrase file") {
+	if _, err := New(o); err == nil || !strings.Contains(err.Error(), "passphrase file") || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing passphrase: %v", err)
 	}
 }

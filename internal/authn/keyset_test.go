@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"math/big"
 	"net/http"
@@ -61,7 +62,7 @@ func TestKeySetBounds(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, keys string
-		want       string // the algorithms that are left, or the error
+		want       string // the algorithms that are left, or ! and the error
 	}{
 		{"one of each", ed + "," + ec + "," + r, "EdDSA ES256 RS256"},
 		{"for signatures", jwkWith(t, ed, m{"use": "sig"}), "EdDSA"},
@@ -75,34 +76,34 @@ func TestKeySetBounds(t *testing.T) {
 		{"another padding", ed + "," + jwkWith(t, r, m{"alg": "PS256"}), "EdDSA"},
 		{"one kid, two algorithms", ed + "," + jwkWith(t, ec, m{"kid": "k"}), "EdDSA ES256"},
 		{"one algorithm, two kids", ed + "," + jwkWith(t, ed, m{"kid": "k2"}), "EdDSA EdDSA"},
-		{"one kid twice", ed + "," + ed, "two EdDSA keys"},
+		{"one kid twice", ed + "," + ed, "!two EdDSA keys"},
 		{"a kind from the future", ed + `,{"kty":"AKP","kid":"q"}`, "EdDSA"},
 		{"X25519", ec + "," + jwkWith(t, ed, m{"crv": "X25519"}), "ES256"},
 		{"a curve of another kind", ec + "," + jwkWith(t, ed, m{"crv": "P-256"}), "ES256"},
 		{"a kind of another curve", ed + "," + jwkWith(t, ec, m{"crv": "Ed25519"}), "EdDSA"},
 		{"EC on X25519's kind", ec + "," + jwkWith(t, ed, m{"kty": "EC"}), "ES256"},
-		{"private", jwkWith(t, ed, m{"d": "AAAA"}), "holds a secret"},
-		{"symmetric", ed + `,{"kty":"oct","k":"AAAA"}`, "holds a secret"},
+		{"private", jwkWith(t, ed, m{"d": "AAAA"}), "!holds a secret"},
+		{"symmetric", ed + `,{"kty":"oct","k":"AAAA"}`, "!holds a secret"},
 		{"longest kid", jwkWith(t, ed, m{"kid": strings.Repeat("k", maxKid)}), "EdDSA"},
-		{"kid too long", jwkWith(t, ed, m{"kid": strings.Repeat("k", maxKid+1)}), "kid is longer"},
-		{"x of Ed25519 is not base64", jwkWith(t, ed, m{"x": "!"}), "illegal base64"},
-		{"x is short", jwkWith(t, ec, m{"x": "AAAA"}), "a coordinate has 3 bytes"},
-		{"y is not base64", jwkWith(t, ec, m{"y": "!"}), "illegal base64"},
-		{"n is not base64", jwkWith(t, r, m{"n": "!"}), "illegal base64"},
-		{"e is not base64", jwkWith(t, r, m{"e": "!"}), "illegal base64"},
+		{"kid too long", jwkWith(t, ed, m{"kid": strings.Repeat("k", maxKid+1)}), "!kid is longer"},
+		{"x of Ed25519 is not base64", jwkWith(t, ed, m{"x": "!"}), "!illegal base64"},
+		{"x is short", jwkWith(t, ec, m{"x": "AAAA"}), "!a coordinate has 3 bytes"},
+		{"y is not base64", jwkWith(t, ec, m{"y": "!"}), "!illegal base64"},
+		{"n is not base64", jwkWith(t, r, m{"n": "!"}), "!illegal base64"},
+		{"e is not base64", jwkWith(t, r, m{"e": "!"}), "!illegal base64"},
 		{"smallest RSA", testRSA(minRSA, 3), "RS256"},
-		{"RSA too small", testRSA(minRSA-1, 3), "2047 bits"},
+		{"RSA too small", testRSA(minRSA-1, 3), "!2047 bits"},
 		{"largest RSA", testRSA(maxRSA, 1<<31-1), "RS256"},
-		{"RSA too large", testRSA(maxRSA+1, 3), "8193 bits"},
-		{"exponent 1", testRSA(2048, 1), "exponent"},
-		{"even exponent", testRSA(2048, 4), "exponent"},
-		{"exponent too large", testRSA(2048, 1<<31+1), "exponent"},
-		{"exponent of five bytes that looks small", jwkWith(t, r, m{"e": b64([]byte{0, 0, 1, 0, 1})}), "exponent"},
+		{"RSA too large", testRSA(maxRSA+1, 3), "!8193 bits"},
+		{"exponent 1", testRSA(2048, 1), "!exponent"},
+		{"even exponent", testRSA(2048, 4), "!exponent"},
+		{"exponent too large", testRSA(2048, 1<<31+1), "!exponent"},
+		{"exponent of five bytes that looks small", jwkWith(t, r, m{"e": b64([]byte{0, 0, 1, 0, 1})}), "!exponent"},
 		{"as many keys as there may be", many(maxSetKeys), strings.TrimSpace(strings.Repeat("EdDSA ", maxSetKeys))},
-		{"a key more", many(maxSetKeys + 1), "more than 100 keys"},
+		{"a key more", many(maxSetKeys + 1), "!more than 100 keys"},
 		{"as long as it may be", padded(maxKeySet), "EdDSA"},
-		{"a byte more", padded(maxKeySet + 1), "longer than"},
-		{"no object", `]`, "not a JWK Set"},
+		{"a byte more", padded(maxKeySet + 1), "!longer than"},
+		{"no object", `]`, "!not a JWK Set"},
 	} {
 		s, err := parseKeySet([]byte(`{"keys":[` + c.keys + `]}`))
 		var got []string
@@ -111,7 +112,8 @@ func TestKeySetBounds(t *testing.T) {
 				got = append(got, string(algorithmOf(k.key)))
 			}
 		}
-		if err != nil && !strings.Contains(err.Error(), c.want) || err == nil && strings.Join(got, " ") != c.want {
+		if why, bad := strings.CutPrefix(c.want, "!"); bad && (err == nil || !strings.Contains(err.Error(), why)) ||
+			!bad && (err != nil || strings.Join(got, " ") != c.want) {
 			t.Errorf("%s: %v, %v, want %s", c.name, got, err, c.want)
 		}
 	}
@@ -151,7 +153,7 @@ type keyServer struct {
 func (s *keyServer) RoundTrip(*http.Request) (*http.Response, error) {
 	s.asked++
 	if s.down {
-		return nil, errors.New("connection refused")
+		return nil, fs.ErrClosed
 	}
 	var keys []string
 	for _, kid := range s.kids {
@@ -179,11 +181,14 @@ func TestRemoteKeysOverTime(t *testing.T) {
 			if errors.As(err, &unavailable) != (want != "" && want != noKey) {
 				t.Errorf("%v: %v is of the wrong class", stages, err)
 			}
+			if errors.Is(err, fs.ErrClosed) != (want == "closed") {
+				t.Errorf("%v: %v hides its reason", stages, err)
+			}
 			if s.asked != asked {
 				t.Errorf("%v: asked %d times, want %d", stages, s.asked, asked)
 			}
 		}
-		const refused, status, long = "connection refused", "answers", "longer than"
+		const refused, status, long = "closed", "answers", "longer than"
 		s.down = true
 		at("the first time, and nobody answers", "a", refused, 1)
 		s.down = false

@@ -204,6 +204,14 @@ func TestLockoutCounts(t *testing.T) {
 		v, _ := runSCRAM(t, l, from("192.0.2.1:1"), "SCRAM-SHA-256", c.NewConversation(), "")
 		wantRefused(t, v, want)
 	}
+	for range 5 { // logins that take several packets and succeed are no failures
+		c, err := SCRAMSHA256.hash().NewClient("alice", "pencil", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, _ := runSCRAM(t, l, from("192.0.2.1:1"), "SCRAM-SHA-256", c.NewConversation(), "")
+		wantAccepted(t, v, identity.Principal{Method: "scram", Name: "alice"})
+	}
 	for range 3 {
 		wrong(identity.NotAuthenticated)
 	}
@@ -236,7 +244,8 @@ func TestLockoutDropsTheLeast(t *testing.T) {
 		{},
 		{failures: 1},
 		{failures: 1, locks: 3, until: now}, // over
-		{failures: 9, success: now.Add(-trustedFor)},      // over
+		{failures: 9, success: now.Add(-trustedFor)}, // over
+		{failures: 100},
 		{success: now.Add(-trustedFor + time.Nanosecond)}, // just not
 		{success: now},
 		{until: now.Add(time.Nanosecond)},

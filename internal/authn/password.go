@@ -204,7 +204,7 @@ func (p *password) replace(name string, v *Verifier) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	acc := p.accounts.byName[name]
-	if i := slices.Index(p.decoys, acc.Password); i >= 0 {
+	if i := slices.Index(p.decoys, acc.Password); i >= 0 { // it always is
 		p.decoys[i] = v
 	}
 	acc.Password = v

@@ -71,7 +71,7 @@ func (c *chain) bring(ev *identity.Evidence, method, user string) (*identity.Evi
 		cr.HasUsername, cr.Username, cr.HasPassword, cr.Password = true, user, true, []byte{0}
 		for _, m := range c.methods {
 			if p, ok := m.(*password); ok {
-				if acc := p.account(user); acc != nil && acc.Passwordless && acc.Password == nil {
+				if acc := p.account(user); acc != nil && acc.Passwordless {
 					cr.HasPassword, cr.Password = false, nil // it has no secret to send
 				}
 			}

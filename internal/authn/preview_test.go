@@ -173,6 +173,8 @@ func TestPreviewOfEachMethod(t *testing.T) {
 	})
 	proved := from("192.0.2.1:1")
 	proved.TLS.Chain = []*x509.Certificate{withNames("pump1")}
+	clear := from("192.0.2.1:1")
+	clear.TLS = nil
 	failing := exporter(1)
 	failing.TLS.Exporter = func(string, []byte, int) ([]byte, error) { return nil, errors.New("no extended master secret") }
 	for _, c := range []struct {
@@ -204,6 +206,11 @@ func TestPreviewOfEachMethod(t *testing.T) {
 		{all, local(), "psk", "pump1", identity.Rejected, "one that is configured"},
 		{all, local(), "anonymous", "", identity.Accepted, ""},
 		{none, local(), "password", "alice", identity.Rejected, "one that is configured"},
+		{all, clear, "password", "alice", identity.Rejected, "clear text"},
+		{all, clear, "password", "sc", identity.Rejected, "clear text"},
+		{all, clear, "password", "carl", identity.Continued, ""}, // it has no secret to send
+		{closed, local(), "password", "alice", identity.Rejected, "auth.anonymous"},
+		{closed, local(), "scram", "sc", identity.Rejected, "authentication method"},
 		{closed, local(), "anonymous", "", identity.Rejected, "auth.anonymous"},
 	} {
 		v := c.l.Preview(c.ev, c.method, c.user)
