@@ -56,14 +56,22 @@ func TestAccountChanges(t *testing.T) {
 		want   []string // nil: refused
 	}{
 		{"nothing", func(*Accounts) error { return nil }, []string{"# c", a1, a256, a512, "", bob}},
-		{"password", func(a *Accounts) error { return a.SetPassword("alice", cheap(t, "two")) },
-			[]string{"# c", "alice:" + cheap(t, "two").Encode(), a256, a512, "", bob}},
-		{"one mechanism", func(a *Accounts) error { return a.SetSCRAM("alice", other) },
-			[]string{"# c", a1, "alice:" + other.Encode(), a512, "", bob}},
-		{"mechanism of another name", func(a *Accounts) error { return a.SetSCRAM("bob", other) },
-			[]string{"# c", a1, a256, a512, "", bob, "bob:" + other.Encode()}},
-		{"no more password", func(a *Accounts) error { return a.SetPasswordless("alice") },
-			[]string{"# c", "alice:passwordless", a256, a512, "", bob}},
+		{
+			"password", func(a *Accounts) error { return a.SetPassword("alice", cheap(t, "two")) },
+			[]string{"# c", "alice:" + cheap(t, "two").Encode(), a256, a512, "", bob},
+		},
+		{
+			"one mechanism", func(a *Accounts) error { return a.SetSCRAM("alice", other) },
+			[]string{"# c", a1, "alice:" + other.Encode(), a512, "", bob},
+		},
+		{
+			"mechanism of another name", func(a *Accounts) error { return a.SetSCRAM("bob", other) },
+			[]string{"# c", a1, a256, a512, "", bob, "bob:" + other.Encode()},
+		},
+		{
+			"no more password", func(a *Accounts) error { return a.SetPasswordless("alice") },
+			[]string{"# c", "alice:passwordless", a256, a512, "", bob},
+		},
 		{"password with a bad name", func(a *Accounts) error { return a.SetPassword("a:b", cheap(t, "two")) }, nil},
 		{"passwordless with a bad name", func(a *Accounts) error { return a.SetPasswordless("#") }, nil},
 		{"SCRAM with a bad name", func(a *Accounts) error { return a.SetSCRAM("", other) }, nil},

@@ -109,7 +109,7 @@ func TestLockoutWindows(t *testing.T) {
 		locked(true, "the third at the end of the window")
 		time.Sleep(first - 1)
 		locked(true, "a moment before the end of the lock")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		locked(false, "at its end")
 
 		begin("too late")
@@ -140,7 +140,7 @@ func TestLockoutWindows(t *testing.T) {
 			fail(3)
 			time.Sleep(factor*first - 1)
 			locked(true, "before the end of lock "+factor.String())
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			locked(false, "after lock "+factor.String())
 		}
 		time.Sleep(maxBackOff * first)
