@@ -319,6 +319,17 @@ func TestPSK(t *testing.T) {
 	}
 	_, out := pskClient(t, l, "fan", key, psktls.VersionTLS13)
 	fan = out.ev
+	for _, ev := range []*identity.Evidence{lamp, fan} {
+		if err := l.Entitled(ev); err != nil {
+			t.Errorf("%s: %v", ev.TLS.PSKIdentity, err)
+		}
+	}
+	if err := l.Entitled(&identity.Evidence{}); err != nil {
+		t.Errorf("a connection without TLS has nothing to lose: %v", err)
+	}
+	if err := l.Entitled(&identity.Evidence{TLS: &identity.TLS{}}); !errors.Is(err, CheckIdentity) {
+		t.Errorf("no identity: %v", err)
+	}
 	write(t, file, 0o600, "lamp:ff"+hexKey[2:]+"\n")
 	if err := l.Reload(); err != nil {
 		t.Fatal(err)
@@ -436,29 +447,6 @@ func TestWriteSurvivesDeadline(t *testing.T) {
 	if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, sent) {
 		t.Fatalf("after the deadline: %v", err)
 	}
-}
-
-func TestUnix(t *testing.T) {
-	path := t.TempDir() + "/s"
-	l := listenTest(t, Options{Unix: path})
-	if _, err := Listen(t.Context(), Options{Unix: path}); !errors.Is(err, CheckFile) {
-		t.Errorf("a socket in use: %v", err)
-	}
-	if probe := <-acceptOne(t, l, patience); probe.err == nil { // how the second attempt found out
-		_ = probe.conn.Close()
-	}
-	served := acceptOne(t, l, patience)
-	c, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close() //nolint:errcheck // test
-	out := <-served
-	if out.err != nil || out.ev.Transport != "unix" || !out.ev.Loopback || out.ev.Encrypted() {
-		t.Fatalf("%v %+v", out.err, out.ev)
-	}
-	exchange(t, c, out.conn)
-	_ = out.conn.Close()
 }
 
 func TestPlainStaysOnLoopback(t *testing.T) {
