@@ -76,10 +76,10 @@ func TestHandshakeErrorsInWords(t *testing.T) {
 		}
 	}
 	for b, want := range map[string]string{
-		"\x10\x0c": "an MQTT CONNECT without TLS", "\x10": "the bytes 10", "\x16\x03": "the bytes 1603",
-		"GET ": "HTTP without TLS", "POST": "HTTP without TLS", "GETX": "the bytes 47455458", "GET": "the bytes 474554",
+		"\x10\x0c\x00\x04M": "an MQTT CONNECT without TLS", "\x16\x03\x01\x02\x00": "the bytes 1603010200",
+		"GET /": "HTTP without TLS", "POST ": "HTTP without TLS", "GETX ": "the bytes 4745545820",
 	} {
-		if got := firstBytes([]byte(b)); got != want {
+		if got := firstBytes([5]byte([]byte(b))); got != want {
 			t.Errorf("%q: %s, want %s", b, got, want)
 		}
 	}
@@ -97,6 +97,7 @@ func TestErrorsInWords(t *testing.T) {
 		{Error{Check: CheckFile, Expected: "a"}, "file: expected a", ""},
 		{Error{Check: CheckFile, Found: "b"}, "file: found b", "b"},
 		{Error{Check: CheckFile, Err: cause}, "file: cause", "cause"},
+		{Error{Check: CheckFile, Found: "b", Err: cause}, "file: found b, cause", "b"},
 		{Error{Check: CheckFile, Expected: "a", Found: "b", Err: cause}, "file: expected a, found b, cause", "b"},
 		{Error{Check: CheckFile, Expected: "a", Err: cause}, "file: expected a, cause", "cause"},
 	} {

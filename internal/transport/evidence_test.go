@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"syscall"
@@ -95,10 +96,10 @@ func TestListenerCombinations(t *testing.T) {
 		"WebSocket with keys":          {Options{Address: near, PSK: psk, WebSocket: web}, CheckConfig, ""},
 		"Unix socket with certificate": {Options{Unix: p.path("s"), Certificate: cert}, CheckConfig, ""},
 		"Unix socket with keys":        {Options{Unix: p.path("s"), PSK: psk}, CheckConfig, ""},
-		"a key file that is missing":   {Options{Address: near, PSK: &PSK{File: p.path("none")}}, CheckFile, ""},
-		"certificate that is missing":  {Options{Address: near, Certificate: &Certificate{CertFile: p.path("none"), KeyFile: p.path("server.key")}}, CheckFile, ""},
-		"key that is missing":          {Options{Address: near, Certificate: &Certificate{CertFile: p.path("server.crt"), KeyFile: p.path("none")}}, CheckFile, ""},
-		"authorities that are missing": {Options{Address: near, Certificate: &Certificate{CertFile: p.path("server.crt"), KeyFile: p.path("server.key"), Clients: RequestClientCert, CAFile: p.path("none")}}, CheckFile, ""},
+		"a key file that is missing":   {Options{Address: near, PSK: &PSK{File: p.path("none")}}, fs.ErrNotExist, ""},
+		"certificate that is missing":  {Options{Address: near, Certificate: &Certificate{CertFile: p.path("none"), KeyFile: p.path("server.key")}}, fs.ErrNotExist, ""},
+		"key that is missing":          {Options{Address: near, Certificate: &Certificate{CertFile: p.path("server.crt"), KeyFile: p.path("none")}}, fs.ErrNotExist, ""},
+		"authorities that are missing": {Options{Address: near, Certificate: &Certificate{CertFile: p.path("server.crt"), KeyFile: p.path("server.key"), Clients: RequestClientCert, CAFile: p.path("none")}}, fs.ErrNotExist, ""},
 	} {
 		l, err := Listen(t.Context(), c.o)
 		if !errors.Is(err, c.want) || c.want != nil && err == nil {
@@ -120,13 +121,34 @@ func TestListenerCombinations(t *testing.T) {
 		if err := l.Entitled(&identity.Evidence{}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := l.Close(); err != nil {
-			t.Errorf("%s: %v", name, err)
+		var busy *BusyError
+		taken := l.Addr().(*net.TCPAddr).AddrPort()
+		if second, err := Listen(t.Context(), Options{Address: netip.AddrPortFrom(taken.Addr().Unmap(), taken.Port()), AllowPlaintext: true}); !errors.As(err, &busy) {
+			t.Errorf("%s: a second one on its port: %v, %v", name, second, err)
+		}
+		if first, second := l.Close(), l.Close(); first != nil || !errors.Is(second, net.ErrClosed) {
+			t.Errorf("%s: closed with %v, then %v", name, first, second)
 		}
 		if c, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%s: accepts %v after Close, %v", name, c, err)
 		}
 	}
+}
+
+// TestPlainEvidence: of a plain connection nothing is said but where it comes from.
+func TestPlainEvidence(t *testing.T) {
+	l := listenTest(t, Options{})
+	served := acceptOne(t, l, patience)
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // test
+	out := <-served
+	if out.err != nil || out.ev.Transport != "tcp" || !out.ev.Loopback || out.ev.Encrypted() || out.ev.Remote.String() != c.LocalAddr().String() {
+		t.Errorf("%v %+v", out.err, out.ev)
+	}
+	_ = out.conn.Close()
 }
 
 // otherListener accepts connections of a kind that the transport does not know.

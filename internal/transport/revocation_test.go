@@ -228,14 +228,15 @@ func TestAuthorityFiles(t *testing.T) {
 		file string
 		want error
 	}{
-		"one":                   {good, nil},
-		"two":                   {good + block("CERTIFICATE", newAuthority(t, "other").cert.Raw), nil},
-		"a client":              {good + block("CERTIFICATE", a.client("x").Certificate[0]), CheckAuthority},
-		"constraints of a leaf": {block("CERTIFICATE", a.issue("x", 0, func(c *x509.Certificate) { c.BasicConstraintsValid = true }).Certificate[0]), CheckAuthority},
-		"a private key":         {good + block("PRIVATE KEY", key), CheckFile},
-		"a broken certificate":  {good + block("CERTIFICATE", a.cert.Raw[:40]), CheckFile},
-		"nothing":               {"", CheckFile},
-		"words without a block": {"authority", CheckFile},
+		"one":                           {good, nil},
+		"two":                           {good + block("CERTIFICATE", newAuthority(t, "other").cert.Raw), nil},
+		"a client":                      {good + block("CERTIFICATE", a.client("x").Certificate[0]), CheckAuthority},
+		"constraints of a leaf":         {block("CERTIFICATE", a.issue("x", 0, func(c *x509.Certificate) { c.BasicConstraintsValid = true }).Certificate[0]), CheckAuthority},
+		"a certificate of another kind": {good + block("TRUSTED CERTIFICATE", a.cert.Raw), CheckFile},
+		"a private key":                 {good + block("PRIVATE KEY", key), CheckFile},
+		"a broken certificate":          {good + block("CERTIFICATE", a.cert.Raw[:40]), CheckFile},
+		"nothing":                       {"", CheckFile},
+		"words without a block":         {"authority", CheckFile},
 	} {
 		list, err := parseAuthorities([]byte(c.file), "ca.crt")
 		if !errors.Is(err, c.want) || (err == nil) != (len(list) > 0) {

@@ -128,6 +128,7 @@ func TestClientCertificates(t *testing.T) {
 			c.NotBefore = time.Now().Add(time.Minute)
 		})}, CheckValidity},
 		{"require, server's purpose", RequireClientCert, "", []tls.Certificate{p.issue("s", x509.ExtKeyUsageServerAuth, nil)}, CheckPurpose},
+		{"require, a name that sounds like none", RequireClientCert, "", []tls.Certificate{other.client("it didn't provide a certificate")}, CheckAuthority},
 		{"require, revoked", RequireClientCert, "good.crl", []tls.Certificate{revoked}, CheckRevocation},
 		{"request, revoked", RequestClientCert, "good.crl", []tls.Certificate{revoked}, CheckRevocation},
 		{"require, stale list", RequireClientCert, "stale.crl", []tls.Certificate{p.client("a")}, CheckCRL},
@@ -405,7 +406,7 @@ func TestExchange(t *testing.T) {
 		if out.err != nil {
 			t.Fatal(out.err)
 		}
-		if out.ev.TLS.ServerName != "localhost" || out.ev.TLS.Exporter == nil || !out.ev.Loopback {
+		if out.ev.Transport != "tls" || out.ev.TLS.ServerName != "localhost" || out.ev.TLS.Exporter == nil || !out.ev.Loopback {
 			t.Errorf("evidence %+v", out.ev.TLS)
 		}
 		exchange(t, c, out.conn)

@@ -9,6 +9,20 @@ import (
 	"testing"
 )
 
+// TestUnixSocketIsNeverOpen: from the moment that the socket has a name, others may not connect.
+func TestUnixSocketIsNeverOpen(t *testing.T) {
+	lc := net.ListenConfig{Control: setSocketMode}
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := lc.Listen(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // test
+	if info, err := os.Lstat(path); err != nil || info.Mode().Perm()&^unixMode != 0 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
 // TestUnixSocketThatIsBusy: a broker whose queue of connections is full still listens, and keeps its socket.
 func TestUnixSocketThatIsBusy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")

@@ -89,6 +89,9 @@ func TestUpgradeRefusals(t *testing.T) {
 					t.Fatal(err)
 				}
 				status = r.StatusCode
+				if r.Close != (status != 101) {
+					t.Errorf("status %d, and the connection ends: %v", status, r.Close)
+				}
 			}
 			if c.want != CheckTimeout {
 				_ = c0.Close()
@@ -96,6 +99,9 @@ func TestUpgradeRefusals(t *testing.T) {
 			out := <-served
 			if status != c.status || c.want == "" && out.err != nil || c.want != "" && !errors.Is(out.err, c.want) {
 				t.Errorf("status %d, %v; want %d, %q", status, out.err, c.status, c.want)
+			}
+			if long := name == "endless header" || name == "a byte more"; c.want == CheckHTTP && strings.Contains(out.err.Error(), "a longer one") != long {
+				t.Errorf("said of it: %v", out.err)
 			}
 			if out.conn != nil {
 				_ = out.conn.Close()
@@ -332,6 +338,13 @@ func TestMessageDeadline(t *testing.T) {
 	if err := web.ReadEach(func(b []byte) bool { got.Write(b); return got.Len() < 2 }); err != nil || got.String() != "et" {
 		t.Errorf("got %q: %v", got.String(), err)
 	}
+	_, _ = io.WriteString(conn, frame(fin|binaryFrame, "y")+frame(fin|closeFrame, "\x03\xe8"))
+	if _, err := io.ReadFull(web, make([]byte, 1)); err != nil || watched.readUntil.IsZero() {
+		t.Errorf("%v; a message under way may take until %v", err, watched.readUntil)
+	}
+	if err := web.ReadEach(func([]byte) bool { return true }); !errors.Is(err, io.EOF) || !watched.readUntil.IsZero() {
+		t.Errorf("%v; the next message has until %v", err, watched.readUntil)
+	}
 }
 
 // TestWebSocketReader reads through net.Conn: one message after another, and nothing of text.
@@ -346,5 +359,33 @@ func TestWebSocketReader(t *testing.T) {
 	}
 	if n, err := out.conn.Read(got); n != 0 || !errors.Is(err, CheckMessageType) {
 		t.Errorf("text: %d, %v", n, err)
+	}
+}
+
+// TestWebSocketEnds: an orderly end is io.EOF, an end of the connection stays what it is, and what the peer did wrong is its
+// check.
+func TestWebSocketEnds(t *testing.T) {
+	reset := &net.OpError{Op: "read", Err: errors.New("connection reset")}
+	for name, c := range map[string]struct{ err, want error }{
+		"normal":     {websocket.CloseError{Code: websocket.StatusNormalClosure}, io.EOF},
+		"going away": {websocket.CloseError{Code: websocket.StatusGoingAway}, io.EOF},
+		"no status":  {websocket.CloseError{Code: websocket.StatusNoStatusRcvd}, io.EOF},
+		"failure":    {websocket.CloseError{Code: websocket.StatusProtocolError}, CheckWebSocket},
+		"end":        {io.EOF, io.EOF},
+		"closed":     {net.ErrClosed, net.ErrClosed},
+		"reset":      {reset, reset},
+		"too big":    {websocket.ErrMessageTooBig, CheckWebSocket},
+		"another":    {errors.New("x"), CheckWebSocket},
+	} {
+		err := webError(c.err)
+		if !errors.Is(err, c.want) || errors.Is(err, CheckWebSocket) != (c.want == error(CheckWebSocket)) ||
+			strings.Contains(err.Error(), "within the limit") != (name == "too big") {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+	_, _, out := dialWeb(t, webListener(t, nil))
+	_ = out.conn.Close()
+	if n, err := out.conn.Write([]byte("x")); n != 0 || err == nil {
+		t.Errorf("written after Close: %d, %v", n, err)
 	}
 }
