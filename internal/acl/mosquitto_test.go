@@ -209,6 +209,7 @@ func TestAttack32_MosquittoSubstitution(t *testing.T) {
 		{"alice", "a.*", identity.Publish, "dev/abc", false},
 		{"$SYS", "c", identity.Receive, "$SYS/x", false},
 		{"", "c", identity.Receive, "top/x", true},
+		{"", "c", identity.Receive, "top/", true}, // who has no name is not called ""
 	} {
 		who := identity.Principal{Method: "password", Name: c.user}
 		if c.user == "" {
@@ -252,8 +253,24 @@ func TestMosquittoOrder(t *testing.T) {
 		if !d.Allowed {
 			line = -line
 		}
-		if line != c.line {
+		if line != c.line || c.line != 0 && !strings.Contains(d.Rule.Name, "topic ") && !strings.Contains(d.Rule.Name, "pattern ") { // as written
 			t.Errorf("%q: %+v, want line %d", c.text, d, c.line)
+		}
+	}
+	for _, text := range []string{"pattern read home/#", "pattern read home/#\ntopic read a"} {
+		rules, err := ParseMosquitto("acl", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := NewMosquitto(rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := p.Authorize(user("+"), "c", identity.Receive, "home/x"); d.Allowed {
+			t.Errorf("%q is for a client that is called +: %+v", text, d)
+		}
+		if d := p.Authorize(user("u"), "c", identity.Receive, "home/x"); !d.Allowed {
+			t.Errorf("%q: %+v", text, d)
 		}
 	}
 	if p, err := New(nil, nil); err != nil || p.Mosquitto() {

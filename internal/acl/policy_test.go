@@ -178,6 +178,8 @@ func TestAttribute(t *testing.T) {
 		{"pump-7", "cn", ""},
 		{`CN=x\`, "cn", ""},
 		{"", "cn", ""},
+		{`a\,b=1,CN=root`, "cn", ""},
+		{"CN=x,junk", "cn", ""},
 	} {
 		if got := attribute(c.dn, c.key); got != c.want {
 			t.Errorf("%s of %q: %q, want %q", c.key, c.dn, got, c.want)
@@ -188,8 +190,14 @@ func TestAttribute(t *testing.T) {
 	if !p.Authorize(cert, "", identity.Publish, "Plant/pump/x").Allowed {
 		t.Error("the subject's fields are not filled in")
 	}
-	if p.Authorize(user("CN=pump,O=Plant"), "", identity.Publish, "Plant/pump/x").Allowed {
-		t.Error("a password account has certificate fields")
+	everybody := policy(t, "anyone allow publish %{o}/%{cn}/#", nil)
+	if !everybody.Authorize(cert, "", identity.Publish, "Plant/pump/x").Allowed {
+		t.Error("the subject's fields are not filled in for anyone")
+	}
+	for _, p := range []*Policy{p, everybody} {
+		if p.Authorize(user("CN=pump,O=Plant"), "", identity.Publish, "Plant/pump/x").Allowed {
+			t.Error("a password account has certificate fields")
+		}
 	}
 }
 

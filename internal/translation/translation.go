@@ -141,7 +141,7 @@ var secretWords = []string{"password", "psk", "kpass", "_opt_", "username", "ide
 func text(d *mosquittoconf.Directive) string {
 	const limit = 100
 	switch d.Name {
-	case "password_file", "psk_file", "psk_hint", "use_identity_as_username", "use_username_as_clientid", "plugin_opt_password_file", "plugin_opt_acl_file":
+	case "password_file", "psk_file", "psk_hint", "use_identity_as_username", "use_subject_as_username", "use_username_as_clientid", "plugin_opt_password_file", "plugin_opt_acl_file":
 	default:
 		if slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(d.Name, w) }) {
 			return d.Name + " …"
