@@ -217,7 +217,7 @@ func TestVerifierBounds(t *testing.T) {
 		{"$1$" + std(12) + "$" + std(64), false},
 		{"$6$" + std(12) + "$" + std(64)[:80], false},
 		{"$6$!$" + std(64), false},
-		{"$6$AAAAAAAAAAB=$" + std(64), false}, // bits that belong to no byte
+		{"$6$AAAAAAAAAAAAAAB=$" + std(64), false}, // bits that belong to no byte
 		{"$6$" + std(12) + "$" + std(64)[:85] + "B==", false},
 		{"$6$" + std(12) + "$" + std(64)[:40] + "\n" + std(64)[40:], false},
 	} {
@@ -275,6 +275,7 @@ func TestSCRAMVerifierBounds(t *testing.T) {
 		{strings.Replace(good, "4096", "04096", 1), false},
 		{good + "\n", false},
 		{good[:len(good)-2] + "B=", false}, // bits that belong to no byte
+		{strings.Replace(good, "A==$", "B==$", 1), false},
 		{good[:len(good)-9] + "\n" + good[len(good)-9:], false},
 		{strings.Replace(good, ":AAAA", ":!AAA", 1), false},
 		{strings.Replace(good, "=$A", "=$!", 1), false},

@@ -73,6 +73,7 @@ func TestKeySetBounds(t *testing.T) {
 		{"its algorithm by its newer name", jwkWith(t, ed, m{"alg": "Ed25519"}), "EdDSA"},
 		{"another algorithm", ed + "," + jwkWith(t, ec, m{"alg": "ES384"}), "EdDSA"},
 		{"an algorithm of another kind", ed + "," + jwkWith(t, ec, m{"alg": "Ed25519"}), "EdDSA"},
+		{"the algorithm of another kind", ec + "," + jwkWith(t, ed, m{"alg": "ES256"}), "ES256"},
 		{"another padding", ed + "," + jwkWith(t, r, m{"alg": "PS256"}), "EdDSA"},
 		{"one kid, two algorithms", ed + "," + jwkWith(t, ec, m{"kid": "k"}), "EdDSA ES256"},
 		{"one algorithm, two kids", ed + "," + jwkWith(t, ed, m{"kid": "k2"}), "EdDSA EdDSA"},

@@ -154,6 +154,24 @@ func TestLockoutWindows(t *testing.T) {
 	})
 }
 
+// TestLockoutTrustEnds: who logged in lately passes the lock of its address, and later on does not.
+func TestLockoutTrustEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLockout(LockoutOptions{Failures: 3, AddressFailures: 1, Within: time.Minute, For: 10 * trustedFor})
+		known := l.attempt(from("192.0.2.1:1"), "known")
+		known.succeeded()
+		l.attempt(from("192.0.2.1:1"), "guess").failed()
+		time.Sleep(trustedFor - time.Nanosecond)
+		if err := known.locked(); err != nil {
+			t.Errorf("it logged in lately: %v", err)
+		}
+		time.Sleep(time.Nanosecond)
+		if known.locked() == nil {
+			t.Error("it is trusted for ever")
+		}
+	})
+}
+
 // TestLockoutSparesLoopback: failures of loopback do not lock the address, nor is a client on loopback refused for those of
 // the address; those with its own name count.
 func TestLockoutSparesLoopback(t *testing.T) {

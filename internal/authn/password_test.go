@@ -67,6 +67,8 @@ func TestPassword(t *testing.T) {
 	}{
 		{"wrong password", userPassword("alice", "wrong"), false, one},
 		{"unknown name", userPassword("mallory", "wrong"), false, one},
+		{"unknown name with the password of another", userPassword("mallory", "right"), false, one},
+		{"once more", userPassword("mallory", "right"), false, one},
 		{"name with scram only", userPassword("sc", "wrong"), false, one},
 		{"passwordless name with a password", userPassword("carl", "wrong"), false, one},
 		{"too long", userPassword("alice", long), false, nil},
