@@ -174,3 +174,51 @@ func TestNumbers(t *testing.T) {
 		t.Error(describe(r))
 	}
 }
+
+// TestNothingWhereItCannotBeTold: what decided about access and is not taken over, or was not even read, allows nothing; and
+// the notes say so, and what is different for everybody.
+func TestNothingWhereItCannotBeTold(t *testing.T) {
+	dir := home(t)
+	const open = "listener 1 127.0.0.1\nallow_anonymous true\n"
+	for text, c := range map[string]struct {
+		nothing, anonymous bool
+		notes              string // parts of one, separated by |
+	}{
+		open:                           {false, true, "packets have at most|sessions of MQTT 3|topics that begin with $"},
+		open + "include_dir d\n":       {true, false, "because of what could not be read|include_dir was not followed"},
+		open + "clientid_prefixes a\n": {true, true, "mosquitto.conf:3 clientid_prefixes"},
+		open + "plugin /x/other.so\n":  {true, true, "mosquitto.conf:3 plugin"},
+		open + "global_plugin /x.so\n": {true, true, "mosquitto.conf:3 global_plugin"},
+		open + "plugin_load x /x.so\n": {true, true, "mosquitto.conf:3 plugin_load"},
+		open + "auth_plugin /x.so\n":   {true, true, "mosquitto.conf:3 auth_plugin"},
+		open + "auth_opt_x geheim\n":   {false, true, ""},
+		open + "max_packet_size 1000\npersistent_client_expiration 1d\n":                      {false, true, ""},
+		open + "plugin_load x /x/mosquitto_acl_file.so\nplugin_use x\n":                       {false, true, ""},
+		open + "listener 2 127.0.0.1\nplugin_load x /x/mosquitto_acl_file.so\nplugin_use x\n": {true, true, "mosquitto.conf:5 plugin_use"},
+		"listener x\n": {false, false, "no listener could be taken over"},
+	} {
+		r, got := translate(t, dir, text, Options{Usable: whatIsThere})
+		if nothingAllowed(got) != c.nothing || got.Auth.Anonymous != c.anonymous {
+			t.Errorf("%q: nothing is allowed %v, anonymous %v\n%s", text, nothingAllowed(got), got.Auth.Anonymous, r.YAML)
+		}
+		notes := strings.Join(r.Notes, "\n")
+		for part := range strings.SplitSeq(c.notes, "|") {
+			if !strings.Contains(notes, part) {
+				t.Errorf("%q: the notes do not say %q: %s", text, part, notes)
+			}
+		}
+		if strings.Contains(notes, "nothing is allowed") != c.nothing || strings.Contains(notes, "no listener") != (c.notes == "no listener could be taken over") ||
+			strings.Contains(notes, "packets have at most") == strings.Contains(text, "max_packet_size") ||
+			strings.Contains(notes, "sessions of MQTT 3") == strings.Contains(text, "expiration") {
+			t.Errorf("%q: %s", text, notes)
+		}
+		if strings.Contains(describe(r), "geheim") || r.Count(Kept)+r.Count(Tightened)+r.Count(Refused) != len(r.Lines) {
+			t.Errorf("%q: %s", text, describe(r))
+		}
+	}
+	long := strings.Repeat("é", 60)
+	r, _ := translate(t, dir, "pid_file "+long+"\n", Options{})
+	if got := r.Lines[0].Text; got != "pid_file "+strings.Repeat("é", 45)+"…" {
+		t.Errorf("%d bytes: %s", len(got), got)
+	}
+}
