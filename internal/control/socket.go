@@ -21,8 +21,8 @@ const maxConnections = 16
 type Socket struct {
 	unix   *net.UnixListener
 	path   string
-	self   os.FileInfo   // of the socket file, so that only our own is removed
-	slots  chan struct{} // one taken for each open connection
+	self   os.FileInfo               // of the socket file, so that only our own is removed
+	slots  chan struct{}             // one taken for each open connection
 	permit func(*net.UnixConn) error // checkPeer
 	denied func(error)
 	once   sync.Once
