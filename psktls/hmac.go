@@ -1,0 +1,68 @@
+package psktls
+
+import "hash"
+
+const (
+	maxHashLen  = 48  // SHA-384
+	maxBlockLen = 128 // SHA-384
+)
+
+// keyedHash is HMAC (RFC 2104) for many keys, one after the other, with one hash
+// and without allocation. A handshake of TLS 1.3 needs about 25 of them, and
+// crypto/hmac makes two hashes and two pads for each key. It is not safe for
+// concurrent use.
+type keyedHash struct {
+	hash  hash.Hash
+	pad   [maxBlockLen]byte // the key, XOR ipad or opad
+	inner [maxHashLen]byte
+	chain [maxHashLen]byte // A(i) of the TLS 1.2 PRF
+	text  []byte           // the label of a derivation, with what goes around it
+}
+
+func newKeyedHash(newHash func() hash.Hash) *keyedHash {
+	return &keyedHash{hash: newHash(), text: make([]byte, 0, maxBlockLen)}
+}
+
+// size is the octets of a sum.
+func (k *keyedHash) size() int { return k.hash.Size() }
+
+// plain appends the hash of message, without a key, to dst.
+func (k *keyedHash) plain(dst, message []byte) []byte {
+	k.hash.Reset()
+	k.hash.Write(message)
+	return k.hash.Sum(dst)
+}
+
+// sum appends HMAC(key, message) to dst, which may be a part of the message.
+func (k *keyedHash) sum(dst, key []byte, message ...[]byte) []byte {
+	const ipad, opad = 0x36, 0x5c
+	pad := k.pad[:k.hash.BlockSize()]
+	if len(key) > len(pad) {
+		key = k.plain(k.pad[:0], key)
+	}
+	clear(pad[copy(pad, key):])
+	for i := range pad {
+		pad[i] ^= ipad
+	}
+	k.hash.Reset()
+	k.hash.Write(pad)
+	for _, part := range message {
+		k.hash.Write(part)
+	}
+	inner := k.hash.Sum(k.inner[:0])
+	for i := range pad {
+		pad[i] ^= ipad ^ opad
+	}
+	k.hash.Reset()
+	k.hash.Write(pad)
+	k.hash.Write(inner)
+	return k.hash.Sum(dst)
+}
+
+// wipe clears what a key was mixed into.
+func (k *keyedHash) wipe() {
+	clear(k.pad[:])
+	clear(k.inner[:])
+	clear(k.chain[:])
+	k.hash.Reset()
+}
