@@ -166,7 +166,9 @@ func TestHelloRetryRefusals(t *testing.T) {
 		{"another version", func(_, r *serverHello) { r.selectedVersion = 0 }, CheckVersion, AlertIllegalParameter, true},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			c := Client(&script{}, clientConfig())
+			client := clientConfig()
+			client.Groups = x25519First
+			c := Client(&script{}, client)
 			h, key, err := c.makeHello()
 			if err != nil {
 				t.Fatal(err)

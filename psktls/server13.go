@@ -114,9 +114,11 @@ func (hs *server13) selectExchange() error {
 			return refuse(CheckKeyShare, AlertIllegalParameter, "one share of each supported group at most", GroupName(share.group))
 		}
 	}
-	for _, share := range h.shares {
-		if slices.Contains(s.groups, share.group) {
-			hs.group, hs.share = share.group, share.data
+	// Among the shares that are here, our order: they cost the client nothing
+	// more. For another share, the client's order.
+	for _, g := range s.groups {
+		if i := slices.IndexFunc(h.shares, func(k keyShare) bool { return k.group == g }); i >= 0 {
+			hs.group, hs.share = g, h.shares[i].data
 			return nil
 		}
 	}
