@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -90,6 +91,7 @@ func onOwnStack(work func(outcome *error)) (err error) {
 				yield(struct{}{})
 			}
 		}()
+		growStack()
 		work(&err)
 		returned = true
 	})
@@ -97,6 +99,19 @@ func onOwnStack(work func(outcome *error)) (err error) {
 		go stop()
 	}
 	return err
+}
+
+// handshakeStack is what a handshake needs of the 8 KiB of stack it gets.
+const handshakeStack = 5 << 10
+
+// growStack makes the stack as deep as a handshake needs it, at once and while
+// there is next to nothing on it to move: without it, it is moved twice from
+// where the frames are many.
+//
+//go:noinline
+func growStack() {
+	var room [handshakeStack]byte
+	runtime.KeepAlive(&room)
 }
 
 // runHandshake does the work and delivers exactly one outcome, whatever happens.

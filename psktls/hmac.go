@@ -1,10 +1,19 @@
 package psktls
 
-import "hash"
+import (
+	"bytes"
+	"crypto/subtle"
+	"hash"
+)
 
 const (
 	maxHashLen  = 48  // SHA-384
 	maxBlockLen = 128 // SHA-384
+)
+
+var (
+	ipad       = bytes.Repeat([]byte{0x36}, maxBlockLen)
+	ipadToOpad = bytes.Repeat([]byte{0x36 ^ 0x5c}, maxBlockLen)
 )
 
 // keyedHash is HMAC (RFC 2104) for many keys, one after the other, with one hash
@@ -35,24 +44,19 @@ func (k *keyedHash) plain(dst, message []byte) []byte {
 
 // sum appends HMAC(key, message) to dst, which may be a part of the message.
 func (k *keyedHash) sum(dst, key []byte, message ...[]byte) []byte {
-	const ipad, opad = 0x36, 0x5c
 	pad := k.pad[:k.hash.BlockSize()]
 	if len(key) > len(pad) {
 		key = k.plain(k.pad[:0], key)
 	}
 	clear(pad[copy(pad, key):])
-	for i := range pad {
-		pad[i] ^= ipad
-	}
+	subtle.XORBytes(pad, pad, ipad)
 	k.hash.Reset()
 	k.hash.Write(pad)
 	for _, part := range message {
 		k.hash.Write(part)
 	}
 	inner := k.hash.Sum(k.inner[:0])
-	for i := range pad {
-		pad[i] ^= ipad ^ opad
-	}
+	subtle.XORBytes(pad, pad, ipadToOpad)
 	k.hash.Reset()
 	k.hash.Write(pad)
 	k.hash.Write(inner)
