@@ -24,12 +24,15 @@ type keyedHash struct {
 	hash  hash.Hash
 	pad   [maxBlockLen]byte // the key, XOR ipad or opad
 	inner [maxHashLen]byte
-	chain [maxHashLen]byte // A(i) of the TLS 1.2 PRF
-	text  []byte           // the label of a derivation, with what goes around it
+	chain [maxHashLen]byte  // A(i) of the TLS 1.2 PRF
+	text  []byte            // the label of a derivation, with what goes around it
+	small [maxBlockLen]byte // what text starts with
 }
 
 func newKeyedHash(newHash func() hash.Hash) *keyedHash {
-	return &keyedHash{hash: newHash(), text: make([]byte, 0, maxBlockLen)}
+	k := &keyedHash{hash: newHash()}
+	k.text = k.small[:0]
+	return k
 }
 
 // size is the octets of a sum.
