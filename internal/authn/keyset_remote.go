@@ -10,9 +10,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"sync"
 	"time"
+
+	"github.com/sealmq/sealmq/internal/boundedfile"
 )
 
 const (
@@ -69,12 +70,7 @@ func newRemoteKeys(o *JWTOptions, log *slog.Logger) (*remoteKeys, error) {
 }
 
 func loadAuthorities(path string) (*x509.CertPool, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("authorities of the key set: %w", err)
-	}
-	defer f.Close() //nolint:errcheck // only read
-	pem, err := io.ReadAll(io.LimitReader(f, maxCAFile))
+	pem, err := boundedfile.Read(path, maxCAFile)
 	if err != nil {
 		return nil, fmt.Errorf("authorities of the key set: %w", err)
 	}

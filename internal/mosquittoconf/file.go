@@ -7,12 +7,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/sealmq/sealmq/internal/boundedfile"
 )
 
 // Bounds of what is read.
@@ -96,7 +96,7 @@ func (p *Problem) Error() string {
 // Load reads a file and what it includes. A file that cannot be read at all is an error; an include that cannot be read
 // is one of the Problems.
 func Load(path string) (*Config, error) {
-	data, err := readFile(path)
+	data, err := boundedfile.Read(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -112,26 +112,6 @@ func parse(name string, data []byte, follow bool) *Config {
 	r.read(name, data, true)
 	c.sort()
 	return c
-}
-
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
-	}
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s has more than %d bytes", path, maxFile)
-	}
-	return data, err
 }
 
 // reader collects the directives of a file and its includes.
@@ -205,7 +185,7 @@ func (r *reader) include(d *Directive) {
 			return
 		}
 		path := filepath.Join(dir, n)
-		data, err := readFile(path)
+		data, err := boundedfile.Read(path, maxFile)
 		if err != nil {
 			r.problem(d.File, d.Line, err)
 			continue
