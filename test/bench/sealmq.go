@@ -25,7 +25,7 @@ const limits = `limits:
   sessions_per_principal: 1000000
   queue: {messages: 2000000, bytes: 4GiB}
   queue_total: 8GiB
-  retained: {messages: 1000000, bytes: 4GiB}
+  retained: {messages: 1000000, bytes: 4GiB, messages_per_principal: 1000000, bytes_per_principal: 4GiB}
 `
 
 // sealmqArgs configures SealMQ for a case.
