@@ -133,13 +133,14 @@ func TestTargets(t *testing.T) {
 		want        string
 	}{
 		{less, 0.9, 3, "goal"},
-		{less, 3, 1.1, "goal"},
+		{less, 3, 1.1, "goal, as a ratio"},
 		{less, 2, 3, "must"},
-		{less, 3, 1.5, "must"},
+		{less, 3, 1.5, "must, as a ratio"},
 		{less, 2.1, 1.6, "**not reached**"},
 		{less, 2.1, math.NaN(), "**not reached**"},
 		{more, 20, math.NaN(), "goal"},
 		{more, 10, math.NaN(), "must"},
+		{target{factor: 1.5}, 3, 1.4, "must"},
 		{more, 9, math.NaN(), "**not reached**"},
 		{target{goal: 1}, 2, math.NaN(), "goal **not reached**"},
 		{target{beside: floorName, factor: 1}, 2, math.NaN(), "–"},
@@ -176,6 +177,26 @@ func TestPage(t *testing.T) {
 	} {
 		if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") || strings.Contains(svg, "a < b") || !strings.HasSuffix(svg, "</svg>\n") {
 			t.Error(svg)
+		}
+	}
+}
+
+func TestFits(t *testing.T) {
+	begun := time.Now()
+	b := &bench{begun: begun}
+	for _, tt := range []struct {
+		done          int
+		taken, within time.Duration
+		want          bool
+	}{
+		{0, time.Hour, time.Minute, true}, // one round there is always
+		{2, 10 * time.Minute, 15 * time.Minute, true},
+		{2, 10 * time.Minute, 14 * time.Minute, false},
+		{4, 100 * time.Hour, 0, true},
+	} {
+		b.done, b.within = tt.done, tt.within
+		if got := b.fits(begun.Add(tt.taken)); got != tt.want {
+			t.Errorf("%+v: %v", tt, got)
 		}
 	}
 }

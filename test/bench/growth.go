@@ -116,6 +116,7 @@ func (b *bench) grow(ctx context.Context, x *broker) error {
 	if b.out == "" || ctx.Err() != nil {
 		return ctx.Err()
 	}
+	b.done = b.runs
 	files["growth.md"] = fmt.Sprintf(growthPage, b.environment(), text.String())
 	files["growth.tsv"] = values.String()
 	return writeAll(b.out, files)

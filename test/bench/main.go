@@ -39,6 +39,7 @@ func command(ctx context.Context, words []string) error {
 // options say what is measured.
 type options struct {
 	runs    int
+	within  time.Duration
 	length  time.Duration
 	warmup  time.Duration
 	only    string
@@ -52,6 +53,7 @@ func measureAll(ctx context.Context, words []string) error {
 	var o options
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.IntVar(&o.runs, "runs", 5, "runs of each case; the median counts")
+	set.DurationVar(&o.within, "within", 0, "begin no round that would not end in this time; 0: however long it takes")
 	set.DurationVar(&o.length, "dur", time.Second, "measured window of a run")
 	set.DurationVar(&o.warmup, "warmup", 400*time.Millisecond, "time before it")
 	set.StringVar(&o.only, "cases", "", "only these, such as fanout,pairs-1")

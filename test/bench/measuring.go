@@ -24,6 +24,7 @@ type bench struct {
 	lab    *lab
 	begun  time.Time
 	before string // load average
+	done   int    // rounds
 }
 
 // sample is what one broker did in one case, over all runs.
@@ -38,49 +39,62 @@ func chosen(list, name string) bool {
 	return list == "" || slices.Contains(strings.Split(list, ","), name)
 }
 
-// compare measures every case with every broker in turn.
+// compare measures every case with every broker, round by round, so that a machine that becomes slower or faster meanwhile
+// shows in the ranges and not in the order.
 func (b *bench) compare(ctx context.Context, brokers []broker) error {
 	brokers = slices.DeleteFunc(brokers, func(x broker) bool { return !chosen(b.brokers, x.name) })
 	t := &table{}
 	for i := range brokers {
 		t.columns = append(t.columns, brokers[i].name)
 	}
+	all := make([][]*sample, len(cases)) // by case and broker
 	for i := range cases {
-		c := &cases[i]
-		if !chosen(b.only, c.name) {
-			continue
+		for j := range brokers {
+			all[i] = append(all[i], &sample{broker: brokers[j].name})
 		}
+	}
+	for b.done < b.runs && b.fits(time.Now()) {
 		since := time.Now()
-		samples := b.measure(ctx, c, brokers)
+		for i := range cases {
+			if c := &cases[i]; chosen(b.only, c.name) {
+				b.turns(ctx, c, brokers, all[i])
+			}
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for _, m := range c.measures {
-			t.rows = append(t.rows, row{c, m, samples})
-		}
-		fmt.Fprintf(os.Stderr, "%s: %.0f s\n", c.name, time.Since(since).Seconds())
-		fmt.Print(t.lines(t.rows[len(t.rows)-len(c.measures):]))
+		b.done++
+		fmt.Fprintf(os.Stderr, "round %d of %d: %.0f s\n", b.done, b.runs, time.Since(since).Seconds())
 	}
+	for i := range cases {
+		for _, m := range cases[i].measures {
+			if chosen(b.only, cases[i].name) {
+				t.rows = append(t.rows, row{&cases[i], m, all[i]})
+			}
+		}
+	}
+	fmt.Print(t.heading() + t.lines(t.rows))
 	if b.out == "" {
 		return nil
 	}
 	return b.writeComparison(t)
 }
 
-// measure runs one case, the brokers taking turns.
-func (b *bench) measure(ctx context.Context, c *benchCase, brokers []broker) []*sample {
-	var samples []*sample
+// fits reports whether one more round, as long as those before, ends in time.
+func (b *bench) fits(now time.Time) bool {
+	taken := now.Sub(b.begun)
+	return b.within == 0 || b.done == 0 || taken+taken/time.Duration(b.done) <= b.within
+}
+
+// turns runs one case once with each broker.
+func (b *bench) turns(ctx context.Context, c *benchCase, brokers []broker, samples []*sample) {
+	since := time.Now()
 	for i := range brokers {
-		samples = append(samples, &sample{broker: brokers[i].name})
-	}
-	for n := range b.runs {
-		for i := range brokers {
-			if x := &brokers[i]; x.does(c) && n < x.runs(c, b.runs) && ctx.Err() == nil {
-				b.once(ctx, x, c, samples[i])
-			}
+		if x := &brokers[i]; x.does(c) && b.done < x.runs(c, b.runs) && ctx.Err() == nil {
+			b.once(ctx, x, c, samples[i])
 		}
 	}
-	return samples
+	fmt.Fprintf(os.Stderr, "%s: %.0f s\n", c.name, time.Since(since).Seconds())
 }
 
 // once runs a case against a broker that was just started.

@@ -93,7 +93,7 @@ func (b *bench) environment() string {
 	}
 	return fmt.Sprintf("%s to %s, %s, %d processors, %s, %s; load average of a minute %s before and %s after, which counts this program.\nRuns of each case: %d, with windows of %v, except where a case takes long or sets its own.\n",
 		b.begun.Format("2 January 2006, 15:04"), time.Now().Format("15:04"), cpu, runtime.NumCPU(), kernel, runtime.Version(),
-		b.before, loadAverage(), b.runs, b.length)
+		b.before, loadAverage(), max(b.done, 1), b.length)
 }
 
 // versions asks the programs who they are.

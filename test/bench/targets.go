@@ -81,36 +81,45 @@ func (x *target) line(r *row) string {
 		ratioMust = strings.TrimPrefix(against, " ")
 	}
 	return fmt.Sprintf("| %s: %s, %s | %s | %s | %s | %s | %s | %s | %s |\n", r.c.title, r.measure.name, r.measure.unit,
-		wanted(x.must), wanted(x.goal), number(here), ratioMust, wanted(x.goalFactor), number(ratio), x.verdict(here, ratio))
+		wanted(x.must), wanted(x.goal), number(here), ratioMust, wanted(x.goalFactor), number(ratio), x.verdict(here, ratio)+r.sample(sealmqName).faults())
 }
 
-// verdict says what is reached, in either way of holding the target.
+// verdict says what is reached, and whether only beside others.
 func (x *target) verdict(here, ratio float64) string {
-	reached := func(absolute, factor float64) (yes, asked bool) {
-		if absolute != 0 {
-			asked = true
-			yes = here <= absolute
-			if x.more {
-				yes = here >= absolute
-			}
-		}
-		if factor != 0 && !math.IsNaN(ratio) {
-			asked = true
-			yes = yes || ratio <= factor
-		}
-		return yes, asked
-	}
-	must, asked := reached(x.must, x.factor)
-	goal, aimed := reached(x.goal, x.goalFactor)
+	must, goal := x.reached(here, ratio, x.must, x.factor), x.reached(here, ratio, x.goal, x.goalFactor)
 	switch {
-	case aimed && goal:
-		return "goal"
-	case asked && must:
-		return "must"
-	case !asked && aimed:
+	case goal.asked && goal.yes:
+		return "goal" + goal.how
+	case must.asked && must.yes:
+		return "must" + must.how
+	case must.asked:
+		return "**not reached**"
+	case goal.asked:
 		return "goal **not reached**"
-	case !asked:
-		return "–"
 	}
-	return "**not reached**"
+	return "–"
+}
+
+// outcome of one aim.
+type outcome struct {
+	asked, yes bool
+	how        string
+}
+
+// reached holds an aim as it is, and then as a ratio.
+func (x *target) reached(here, ratio, absolute, factor float64) (o outcome) {
+	if absolute != 0 {
+		o.asked = true
+		if here == absolute || here > absolute == x.more {
+			o.yes = true
+			return o
+		}
+	}
+	if factor != 0 && !math.IsNaN(ratio) {
+		o.asked = true
+		if o.yes = ratio <= factor; o.yes && absolute != 0 {
+			o.how = ", as a ratio"
+		}
+	}
+	return o
 }
