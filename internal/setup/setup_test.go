@@ -390,6 +390,21 @@ func TestReadIsSureOrSilent(t *testing.T) {
 	if got := Read(dir); got.User != "second" || got.CertFile != "" || got.KeyFile != "" {
 		t.Errorf("a password of one and a certificate of another: %+v", got)
 	}
+	strict := filepath.Join(t.TempDir(), "strict")
+	mustMake(t, Options{Dir: strict, Profile: Strict})
+	if got := Read(strict); got.User != DefaultUser || got.CertFile == "" || got.KeyFile == "" {
+		t.Errorf("one person: %+v", got)
+	}
+	authority, err := ca.Open(strict)
+	if err == nil {
+		_, err = authority.Issue(ca.Request{Name: "second", Profile: ca.Operator}, time.Now())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := Read(strict); got.CertFile != "" || got.KeyFile != "" {
+		t.Errorf("two people: %+v", got)
+	}
 	if runtime.GOOS == "windows" {
 		return
 	}
