@@ -23,7 +23,7 @@ type row struct {
 // notHere are the commands that no test of this package runs without more than Go, or in the time of a test.
 var notHere = []row{
 	{command: regexp.MustCompile(`^systemctl `), why: "acts on the services of the machine; systemd-analyze looks at the unit in test/release"},
-	{command: regexp.MustCompile(`^podman `), why: "needs a container engine; test/release looks at the file, test/interop at what it copies"},
+	{command: regexp.MustCompile(`^podman `), why: "needs a container engine; TestContainer in test/interop builds and runs the image with buildah"},
 	{command: regexp.MustCompile(`^mosquitto_(pub|sub) `), why: "needs mosquitto-clients", interop: true},
 	{command: regexp.MustCompile(`^make (interop|compare|growth|bench|conformance-update)\b`), why: "a suite of its own"},
 	{command: regexp.MustCompile(`^(go test \./\.\.\.|make [a-z -]+)$`), why: "a step of .ci/run, which TestSteps looks up"},
