@@ -195,7 +195,8 @@ func TestOperations(t *testing.T) {
 		{func() (any, error) { return c.Backup(ctx, dir, true) }, Backup{dir, 7}, "backup " + filepath.ToSlash(dir) + " true"},
 		{
 			func() (any, error) { return c.Backup(ctx, dir, false) },
-			Backup{dir, 7}, "backup " + filepath.ToSlash(dir) + " false,acted backup true [dir: " + dir + "] <nil>",
+			Backup{dir, 7},
+			"backup " + filepath.ToSlash(dir) + " false,acted backup true [dir: " + dir + "] <nil>",
 		},
 	} {
 		f.asked = nil

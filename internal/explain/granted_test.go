@@ -41,10 +41,19 @@ func TestAskAsAPacket(t *testing.T) {
 		on      string
 		allowed bool
 	}{
-		{identity.Retain, "retain", false}, {identity.Retain, "publish", false}, {identity.Retain, "both", true},
-		{identity.Publish, "publish", true}, {identity.Publish, "retain", false}, {identity.Will, "both", true}, {identity.Will, "publish", false},
-		{identity.Subscribe, "inner", true}, {identity.Subscribe, "$share/g/inner", true}, {identity.Subscribe, "$share/g/other", false},
-		{identity.Subscribe, "$share/g", false}, {identity.Receive, "inner", false}, {identity.Connect, "", true},
+		{identity.Retain, "retain", false},
+		{identity.Retain, "publish", false},
+		{identity.Retain, "both", true},
+		{identity.Publish, "publish", true},
+		{identity.Publish, "retain", false},
+		{identity.Will, "both", true},
+		{identity.Will, "publish", false},
+		{identity.Subscribe, "inner", true},
+		{identity.Subscribe, "$share/g/inner", true},
+		{identity.Subscribe, "$share/g/other", false},
+		{identity.Subscribe, "$share/g", false},
+		{identity.Receive, "inner", false},
+		{identity.Connect, "", true},
 	} {
 		q := &Query{Principal: identity.Principal{Method: "password", Name: "a"}, ClientID: "c", Action: c.do, Topic: c.on}
 		e := Ask(p, q)
