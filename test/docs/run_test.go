@@ -91,7 +91,8 @@ func newShell(dir string, p page, log func(string, ...any)) (*shell, error) {
 		return nil, err
 	}
 	s := &shell{dir: dir, places: p.places, log: log, vars: map[string]string{
-		"HOME": dir, "WORK": dir, "PATH": bin + string(os.PathListSeparator) + os.Getenv("PATH"), "LANG": "C.UTF-8",
+		"HOME": dir, "WORK": dir, "LANG": "C.UTF-8", "GOBIN": filepath.Join(dir, "go-bin"),
+		"PATH": strings.Join([]string{filepath.Join(dir, "go-bin"), bin, os.Getenv("PATH")}, string(os.PathListSeparator)),
 	}}
 	for _, name := range goVariables {
 		if v := os.Getenv(name); v != "" {
