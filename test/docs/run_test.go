@@ -1,4 +1,4 @@
-//go:build unix
+//go:build unix && !race
 
 package docs
 
@@ -23,8 +23,7 @@ import (
 // patience bounds a command; only one that hangs takes as long.
 const patience = 3 * time.Minute
 
-// program is a folder with the sealmq of this tree, built once and without the race detector: what runs here are other
-// processes, whose races the tests of their packages look for.
+// program is a folder with the sealmq of this tree, built once.
 var program = sync.OnceValues(func() (string, error) {
 	root, err := repotree.Root()
 	if err != nil {
