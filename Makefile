@@ -6,7 +6,7 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 FUZZTIME ?= 60s
 export SEALMQ_BIN := $(CURDIR)/bin/sealmq
 
-.PHONY: build check test race bench bench-baseline peers compare growth fuzz fuzz-short cross static vectors conformance conformance-update interop suites
+.PHONY: build check test race bench bench-baseline peers compare growth fuzz fuzz-short cross static vectors conformance conformance-update interop suites mutate
 
 build: ; CGO_ENABLED=0 $(GO) build -trimpath -o $(SEALMQ_BIN) ./cmd/sealmq
 
@@ -41,6 +41,9 @@ compare: build ## SealMQ beside the brokers that are there: docs/performance/com
 	$(GO) run ./test/bench -bin $(CURDIR)/bin -out docs/performance $(ARGS)
 growth: build ## how costs grow with connections, subscriptions, levels, queues and processors: docs/performance/growth.md
 	$(GO) run ./test/bench -growth -bin $(CURDIR)/bin -out docs/performance $(ARGS)
+
+mutate: ## which conditions of a package no test needs, for example: make mutate PKG="./internal/acl mosquitto.go"
+	$(GO) run ./test/mutation $(ARGS) $(PKG)
 
 fuzz: ; .ci/fuzz $(FUZZTIME)
 fuzz-short: ; .ci/fuzz 3s
