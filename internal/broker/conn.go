@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"encoding/binary"
 	"io"
 	"net"
@@ -193,8 +192,8 @@ func (c *conn) run() {
 func (c *conn) prove() error {
 	before := c.b.recheck.generation()
 	if p, ok := c.wire.(Prover); ok {
-		ctx, cancel := context.WithTimeout(c.b.ctx, c.b.settings().ConnectTimeout)
-		defer cancel()
+		ctx := &lazyDeadline{Context: c.b.ctx, at: c.b.clock.Now().Add(c.b.settings().ConnectTimeout)}
+		defer ctx.stop()
 		ev, err := p.Prove(ctx)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 // listenConfig has the probes set once, for the listening socket: the kernel gives its connections the same. To set them
@@ -70,7 +71,7 @@ func (c *socket) ReadEach(f func(b []byte) bool) error {
 	read := func(fd uintptr) (done bool) {
 		for {
 			buf = readBuffers.Get().(*[readSize]byte)
-			n, result = syscall.Read(int(fd), buf[:])
+			n, result = transfer(syscall.SYS_READ, fd, buf[:])
 			switch {
 			case n > 0:
 				return true
@@ -133,7 +134,7 @@ var attempts = sync.Pool{New: func() any {
 // write writes until all is written or the kernel takes no more. It is never not done: that would wait.
 func (w *attempt) write(fd uintptr) (done bool) {
 	for len(w.rest) > 0 {
-		n, err := syscall.Write(int(fd), w.rest)
+		n, err := transfer(syscall.SYS_WRITE, fd, w.rest)
 		w.rest = w.rest[max(n, 0):]
 		switch err {
 		case nil, syscall.EINTR:
@@ -145,4 +146,13 @@ func (w *attempt) write(fd uintptr) (done bool) {
 		}
 	}
 	return true
+}
+
+// transfer is read or write on a socket that does not block.
+func transfer(call, fd uintptr, b []byte) (n int, err error) {
+	r, _, errno := syscall.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(r), nil
 }
