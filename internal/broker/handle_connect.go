@@ -180,6 +180,7 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 	ack.SessionPresent = bound.present
 	c.sendPacket(w, ack)
 	c.phase.Store(connected)
+	w.connect = true
 	if c.keepAlive > 0 {
 		c.scheduleCheck(w.now + int64(c.keepAlive))
 	}
