@@ -67,6 +67,7 @@ func (c *socket) ReadEach(f func(b []byte) bool) error {
 		buf    *[readSize]byte
 		n      int
 		result error
+		since  time.Time // of the first batch after the last wait
 	)
 	read := func(fd uintptr) (done bool) {
 		for {
@@ -82,6 +83,7 @@ func (c *socket) ReadEach(f func(b []byte) bool) error {
 			switch {
 			case errors.Is(result, syscall.EINTR):
 			case errors.Is(result, syscall.EAGAIN):
+				since = time.Time{}
 				return false
 			default:
 				return true
@@ -100,6 +102,13 @@ func (c *socket) ReadEach(f func(b []byte) bool) error {
 		readBuffers.Put(buf)
 		if !more {
 			return nil
+		}
+		switch now := time.Now(); {
+		case since.IsZero():
+			since = now
+		case now.Sub(since) >= longestRun:
+			since = time.Time{}
+			takeTurn()
 		}
 	}
 }
