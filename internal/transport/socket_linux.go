@@ -63,52 +63,62 @@ func newSocket(s stream) (*socket, error) {
 // may have come together with the data, and the kernel reports both once. f is called outside, because Close waits until
 // no callback runs.
 func (c *socket) ReadEach(f func(b []byte) bool) error {
-	var (
-		buf    *[readSize]byte
-		n      int
-		result error
-		since  time.Time // of the first batch after the last wait
-	)
-	read := func(fd uintptr) (done bool) {
-		for {
-			buf = readBuffers.Get().(*[readSize]byte)
-			n, result = transfer(syscall.SYS_READ, fd, buf[:])
-			switch {
-			case n > 0:
-				return true
-			case n == 0 && result == nil:
-				result = io.EOF
-			}
-			readBuffers.Put(buf)
-			switch {
-			case errors.Is(result, syscall.EINTR):
-			case errors.Is(result, syscall.EAGAIN):
-				since = time.Time{}
-				return false
-			default:
-				return true
-			}
-		}
-	}
+	r := new(reading)
+	read := r.read
 	for {
-		n = 0
 		if err := c.raw.Read(read); err != nil {
 			return err
 		}
-		if n <= 0 {
-			return result
+		if r.n <= 0 {
+			return r.err
 		}
-		more := f(buf[:n])
-		readBuffers.Put(buf)
+		more := f(r.buf[:r.n])
+		readBuffers.Put(r.buf)
+		r.buf = nil
 		if !more {
 			return nil
 		}
-		switch now := time.Now(); {
-		case since.IsZero():
-			since = now
-		case now.Sub(since) >= longestRun:
-			since = time.Time{}
+		switch now := time.Since(began); {
+		case r.since == 0:
+			r.since = now
+		case now-r.since >= longestRun:
+			r.since = 0
 			takeTurn()
+		}
+	}
+}
+
+// began is what times within this file count from.
+var began = time.Now()
+
+// reading is one ReadEach. It is one piece of memory, because every idle connection has one.
+type reading struct {
+	buf   *[readSize]byte // while it has a batch
+	n     int
+	err   error
+	since time.Duration // when the first batch after the last wait was done; 0: none was
+}
+
+// read is done when there is a batch, or the end.
+func (r *reading) read(fd uintptr) (done bool) {
+	for {
+		buf := readBuffers.Get().(*[readSize]byte)
+		r.n, r.err = transfer(syscall.SYS_READ, fd, buf[:])
+		if r.n > 0 {
+			r.buf = buf
+			return true
+		}
+		readBuffers.Put(buf)
+		switch {
+		case r.n == 0:
+			r.err = io.EOF
+			return true
+		case errors.Is(r.err, syscall.EINTR):
+		case errors.Is(r.err, syscall.EAGAIN):
+			r.since = 0
+			return false
+		default:
+			return true
 		}
 	}
 }
