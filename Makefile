@@ -13,7 +13,7 @@ build: ; CGO_ENABLED=0 $(GO) build -trimpath -o $(SEALMQ_BIN) ./cmd/sealmq
 check: ## formatting, vet, staticcheck, module files
 	test -z "$$($(TOOL) gofumpt -l . | tee /dev/stderr)"
 	$(GO) vet ./...
-	$(GO) vet -tags interop ./test/interop/...
+	$(GO) vet -tags interop ./test/interop/... ./test/docs
 	$(TOOL) staticcheck ./...
 	$(GO) mod tidy -diff
 	cd tools && $(GO) mod tidy -diff
@@ -44,5 +44,5 @@ vectors: ; python3 vectors/run.py
 conformance: ; $(GO) test -count 1 ./internal/conformance/
 conformance-update: ; $(GO) test -count 1 ./internal/conformance/ -update
 
-interop: build ; $(GO) test -count 1 -p 1 -tags interop $(ARGS) ./test/interop/...
+interop: build ; $(GO) test -count 1 -p 1 -tags interop $(ARGS) ./test/interop/... ./test/docs
 suites: build ; test/interop/suites/run

@@ -31,5 +31,9 @@ func (s *StateFile) Load(yield func(key, value []byte) error) error { return s.l
 // Save implements StateStore.
 func (s *StateFile) Save(key, value []byte) error { return s.log.Save(key, value) }
 
+// Copy writes what is saved to a new file at path, which must not exist. The copy
+// is of one moment and survives a crash once Copy has returned.
+func (s *StateFile) Copy(path string) error { return s.log.Copy(path) }
+
 // Close releases the file. Close the Replay first: its Close saves.
 func (s *StateFile) Close() error { return s.log.Close() }

@@ -62,9 +62,10 @@ func TestHelloRefusals13(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, client := only(VersionTLS13)
-			client.MinVersion = VersionTLS13
+			server := serverConfig()
+			client.MinVersion, client.Groups, server.Groups = VersionTLS13, x25519First, x25519First
 			m := &handmade{edit: c.edit, patch: c.patch}
-			s, serverErr, clientErr := meet(t, serverConfig(), client, m)
+			s, serverErr, clientErr := meet(t, server, client, m)
 			if c.check == "" {
 				if serverErr != nil || clientErr != nil {
 					t.Fatalf("server %v, client %v", serverErr, clientErr)
@@ -247,7 +248,7 @@ func TestEarlyDataIsSkipped(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			server, client := only(VersionTLS13)
 			if c.retry {
-				server.Groups = []uint16{GroupP256}
+				server.Groups, client.Groups = []uint16{GroupP256}, x25519First
 			}
 			m := &handmade{extra: c.extra}
 			if c.offer {
@@ -329,7 +330,7 @@ func TestSecondHello(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server, client := only(VersionTLS13)
-			server.Groups = []uint16{GroupP256}
+			server.Groups, client.Groups = []uint16{GroupP256}, x25519First
 			_, serverErr, _ := meet(t, server, client, &handmade{second: c.second})
 			if c.check == "" && serverErr != nil || c.check != "" && !errors.Is(serverErr, c.check) {
 				t.Errorf("server: %v, want %q", serverErr, string(c.check))
@@ -357,9 +358,7 @@ func TestMessagesAcrossKeyChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		if v == VersionTLS13 {
-			if m.binder, err = newClientBinder(m.settings); err != nil {
-				t.Fatal(err)
-			}
+			m.binder = newClientBinder(m.settings)
 		}
 		if err := m.sign(hello); err != nil {
 			t.Fatal(err)

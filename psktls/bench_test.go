@@ -52,16 +52,18 @@ type handshakeCase struct {
 
 func handshakes(b testing.TB) []handshakeCase {
 	b.Helper()
-	psk := func(v uint16, suites ...uint16) handshakeCase {
+	psk := func(name string, v, group uint16, suites ...uint16) handshakeCase {
 		server, client := serverConfig(), clientConfig()
 		for _, c := range []*Config{server, client} {
 			c.MinVersion, c.MaxVersion, c.CipherSuites, c.AllowNoForwardSecrecy = v, v, suites, len(suites) > 0
+			c.Groups = []uint16{group}
 		}
 		settings, err := server.compile(false)
 		if err != nil {
 			b.Fatal(err)
 		}
 		return handshakeCase{
+			name: name,
 			serve: func(c net.Conn) (net.Conn, error) {
 				conn := &Conn{transport: c, settings: settings}
 				return conn, conn.Handshake()
@@ -69,12 +71,14 @@ func handshakes(b testing.TB) []handshakeCase {
 			client: func(c net.Conn) error { return Client(c, client).Handshake() },
 		}
 	}
-	withName := func(name string, c handshakeCase) handshakeCase { c.name = name; return c }
 	serverTLS, clientTLS := certificates(b)
-	certs := func(v uint16) handshakeCase {
+	certs := func(name string, v uint16, group tls.CurveID) handshakeCase {
 		s, c := serverTLS.Clone(), clientTLS.Clone()
-		s.MaxVersion, c.MaxVersion = v, v
+		for _, x := range []*tls.Config{s, c} {
+			x.MaxVersion, x.CurvePreferences = v, []tls.CurveID{group}
+		}
 		return handshakeCase{
+			name: name,
 			serve: func(c net.Conn) (net.Conn, error) {
 				conn := tls.Server(c, s)
 				return conn, conn.Handshake()
@@ -83,11 +87,15 @@ func handshakes(b testing.TB) []handshakeCase {
 		}
 	}
 	return []handshakeCase{
-		withName("crypto-tls-1.3-ecdsa", certs(VersionTLS13)),
-		withName("crypto-tls-1.2-ecdsa", certs(VersionTLS12)),
-		withName("psk-1.3-dhe", psk(VersionTLS13)),
-		withName("psk-1.2-ecdhe", psk(VersionTLS12)),
-		withName("psk-1.2-plain", psk(VersionTLS12, TLS_PSK_WITH_AES_128_GCM_SHA256)),
+		certs("crypto-tls-1.3-ecdsa-x25519", VersionTLS13, tls.X25519),
+		certs("crypto-tls-1.3-ecdsa-p256", VersionTLS13, tls.CurveP256),
+		psk("psk-1.3-dhe-x25519", VersionTLS13, GroupX25519),
+		psk("psk-1.3-dhe-p256", VersionTLS13, GroupP256),
+		certs("crypto-tls-1.2-ecdsa-x25519", VersionTLS12, tls.X25519),
+		certs("crypto-tls-1.2-ecdsa-p256", VersionTLS12, tls.CurveP256),
+		psk("psk-1.2-ecdhe-x25519", VersionTLS12, GroupX25519),
+		psk("psk-1.2-ecdhe-p256", VersionTLS12, GroupP256),
+		psk("psk-1.2-plain", VersionTLS12, GroupP256, TLS_PSK_WITH_AES_128_GCM_SHA256),
 	}
 }
 
@@ -134,8 +142,8 @@ func tcpPairs(b *testing.B) (servers, clients <-chan net.Conn) {
 }
 
 // certificates gives configurations that crypto/tls would use for the same task:
-// one ECDSA P-256 certificate, verified by the client, no tickets, and the group
-// of this package's default.
+// one ECDSA P-256 certificate, verified by the client, and no tickets. The caller
+// sets the group: what crypto/tls prefers, X25519 with ML-KEM, would make it slower.
 func certificates(b testing.TB) (server, client *tls.Config) {
 	b.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -157,12 +165,11 @@ func certificates(b testing.TB) (server, client *tls.Config) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(cert)
-	groups := []tls.CurveID{tls.X25519}
 	server = &tls.Config{
 		Certificates:           []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key, Leaf: cert}},
-		SessionTicketsDisabled: true, CurvePreferences: groups, MinVersion: VersionTLS12,
+		SessionTicketsDisabled: true, MinVersion: VersionTLS12,
 	}
-	client = &tls.Config{RootCAs: roots, ServerName: "bench", CurvePreferences: groups, MinVersion: VersionTLS12}
+	client = &tls.Config{RootCAs: roots, ServerName: "bench", MinVersion: VersionTLS12}
 	if os.Getenv("PSKTLS_BENCH_CLIENT") != "" {
 		// The server's certificate is of another process.
 		client.InsecureSkipVerify = true //nolint:gosec // a benchmark's client

@@ -17,9 +17,7 @@ func (c *Conn) clientHandshake() error {
 	}
 	var binder *clientBinder
 	if hello.versions != nil {
-		if binder, err = newClientBinder(c.settings); err != nil {
-			return err
-		}
+		binder = newClientBinder(c.settings)
 		defer binder.early.wipe()
 		if err := binder.sign(hello, binder.suite.newHash()); err != nil {
 			return err

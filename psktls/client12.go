@@ -27,6 +27,9 @@ func (hs *client12) run() error {
 		return err
 	}
 	schedule, err := hs.sendKeyExchange(share)
+	if schedule != nil {
+		defer schedule.wipe()
+	}
 	if err != nil {
 		return err
 	}
@@ -138,6 +141,6 @@ func (hs *client12) readFinished(schedule *schedule12, group uint16) error {
 		return err
 	}
 	c.complete(hs.suite, group, hs.reply.alpn, c.settings.identity, false)
-	c.exporter = exporter{newHash: hs.suite.newHash, master: schedule.master, randoms: schedule.randoms}
+	c.exporter = exporter{suite: hs.suite, master: schedule.master, randoms: schedule.randoms}
 	return nil
 }

@@ -13,13 +13,9 @@ type clientBinder struct {
 	early *schedule13
 }
 
-func newClientBinder(s *settings) (*clientBinder, error) {
+func newClientBinder(s *settings) *clientBinder {
 	x := s.suites13[0] // all have the hash that the key is bound to
-	early, err := earlySecret13(x.newHash, s.key)
-	if err != nil {
-		return nil, internal(err)
-	}
-	return &clientBinder{suite: x, early: early}, nil
+	return &clientBinder{suite: x, early: newSchedule13(x.newHash, s.key)}
 }
 
 // sign marshals the hello with its binder, RFC 8446 §4.2.11.2, and adds it to
@@ -30,11 +26,7 @@ func (b *clientBinder) sign(h *clientHello, transcript hash.Hash) error {
 		return err
 	}
 	transcript.Write(h.raw[:h.bindersAt])
-	binder, err := b.early.binder(transcript.Sum(nil))
-	if err != nil {
-		return internal(err)
-	}
-	h.setBinder(0, binder)
+	h.setBinder(0, b.early.binder(nil, transcript.Sum(nil)))
 	transcript.Write(h.raw[h.bindersAt:])
 	return nil
 }
@@ -75,11 +67,7 @@ func (hs *client13) run() error {
 	if err := c.atKeyChange(); err != nil {
 		return err
 	}
-	keys, err := hs.binder.early.handshakeKeys(shared, hs.transcript.Sum(nil))
-	if err != nil {
-		return err
-	}
-	return hs.finish(keys, group)
+	return hs.finish(hs.binder.early.handshakeKeys(shared, hs.transcript.Sum(nil)), group)
 }
 
 // checkEcho checks the legacy fields of ServerHello and HelloRetryRequest.
@@ -193,11 +181,11 @@ func (hs *client13) checkReply() ([]byte, uint16, error) {
 // finish reads the server's protected flight, checks its Finished, which proves
 // that the server has the key, and sends ours.
 func (hs *client13) finish(keys secrets13, group uint16) error {
-	c, s := hs.c, hs.suite
+	c, s, schedule := hs.c, hs.suite, hs.binder.early
 	clientSecret, serverSecret := slices.Clone(keys.client), slices.Clone(keys.server)
 	defer clear(clientSecret)
 	defer clear(serverSecret)
-	if err := c.in.setSecret13(s, keys.server); err != nil {
+	if err := c.in.setSecret13(schedule.kdf13, s, keys.server); err != nil {
 		return err
 	}
 	// The dummy goes out unprotected, before our Finished: RFC 8446 §D.4.
@@ -206,35 +194,30 @@ func (hs *client13) finish(keys secrets13, group uint16) error {
 			return err
 		}
 	}
-	if err := c.out.setSecret13(s, keys.client); err != nil {
+	if err := c.out.setSecret13(schedule.kdf13, s, keys.client); err != nil {
 		return err
 	}
 	alpn, err := hs.readServerFlight(serverSecret)
 	if err != nil {
 		return err
 	}
-	application, err := hs.binder.early.applicationKeys(hs.transcript.Sum(nil))
-	if err != nil {
-		return err
-	}
-	verify, err := finishedMAC(s.newHash, clientSecret, hs.transcript.Sum(nil))
-	if err != nil {
-		return internal(err)
-	}
-	if err := c.queueMessages(hs.transcript, append([]byte{typeFinished, 0, 0, byte(len(verify))}, verify...)); err != nil {
+	transcriptHash := hs.transcript.Sum(nil)
+	application := schedule.applicationKeys(transcriptHash)
+	finished := schedule.finishedMAC([]byte{typeFinished, 0, 0, byte(s.hash.Size())}, clientSecret, transcriptHash)
+	if err := c.queueMessages(hs.transcript, finished); err != nil {
 		return err
 	}
 	if err := c.out.flush(c.transport); err != nil {
 		return err
 	}
-	if err := c.in.setSecret13(s, application.server); err != nil {
+	if err := c.in.setSecret13(schedule.kdf13, s, application.server); err != nil {
 		return err
 	}
-	if err := c.out.setSecret13(s, application.client); err != nil {
+	if err := c.out.setSecret13(schedule.kdf13, s, application.client); err != nil {
 		return err
 	}
 	c.complete(s, group, alpn, c.settings.identity, hs.retried)
-	c.exporter = exporter{newHash: s.newHash, master: application.exporter}
+	c.exporter = exporter{suite: s, master: application.exporter}
 	return nil
 }
 
@@ -254,7 +237,7 @@ func (hs *client13) readServerFlight(serverSecret []byte) (alpn string, err erro
 	if raw, err = c.readMessage(typeFinished); err != nil {
 		return "", err
 	}
-	if err := checkFinished13(hs.suite, raw, serverSecret, hs.transcript.Sum(nil)); err != nil {
+	if err := hs.binder.early.checkFinished(raw, serverSecret, hs.transcript.Sum(nil)); err != nil {
 		return "", err
 	}
 	hs.transcript.Write(raw)

@@ -20,7 +20,9 @@ func testClient(t *testing.T, config *Config) (*Conn, *clientHello) {
 
 // TestServerHelloRefusals13: one thing wrong in a server's answer at a time.
 func TestServerHelloRefusals13(t *testing.T) {
-	c, h := testClient(t, clientConfig())
+	client := clientConfig()
+	client.Groups = x25519First
+	c, h := testClient(t, client)
 	key, err := ephemeral(GroupX25519)
 	if err != nil {
 		t.Fatal(err)

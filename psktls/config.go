@@ -68,9 +68,11 @@ type Config struct {
 	// which no suite remains is not negotiated.
 	CipherSuites []uint16
 
-	// Groups are the (EC)DHE groups allowed; empty means X25519, P-256, P-384.
-	// A client offers them in this order and sends a key share of the first;
-	// a server follows the client's order.
+	// Groups are the (EC)DHE groups allowed; empty means P-256, X25519, P-384,
+	// with X25519 first on architectures for which Go has no assembly of P-256.
+	// A client offers them in this order and sends a key share of the first. A
+	// server takes the first of them among the shares that a TLS 1.3 client has
+	// sent; if there is none, and in TLS 1.2, it follows the client's order.
 	Groups []uint16
 
 	// IdentityHint is sent by a TLS 1.2 server, RFC 4279 §5.2. It helps a

@@ -88,6 +88,8 @@ func FuzzServerFirstFlight(f *testing.F) {
 		client := clientConfig()
 		client.MaxVersion, client.AllowNoForwardSecrecy, client.NextProtos = v, true, []string{"mqtt"}
 		f.Add(firstFlight(f, client, nil))
+		client.Groups = x25519First
+		f.Add(firstFlight(f, client, nil))
 		client.Groups = []uint16{GroupP384}
 		f.Add(firstFlight(f, client, func(h *clientHello) { h.groups = []uint16{GroupP256} }))
 	}

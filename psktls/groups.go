@@ -4,6 +4,7 @@ import (
 	"crypto/ecdh"
 	"crypto/rand"
 	"fmt"
+	"runtime"
 )
 
 // Key exchange groups (IANA "TLS Supported Groups").
@@ -29,7 +30,18 @@ func GroupName(g uint16) string {
 	return fmt.Sprintf("0x%04x", g)
 }
 
-var defaultGroups = []uint16{GroupX25519, GroupP256, GroupP384}
+var defaultGroups = groupsFor(runtime.GOARCH)
+
+// groupsFor gives the groups by what they cost. Go has P-256 in assembly for some
+// architectures, where a key exchange takes three quarters of the time that X25519
+// takes; elsewhere X25519 is the faster one. Neither protects better than the other.
+func groupsFor(arch string) []uint16 {
+	switch arch {
+	case "amd64", "arm64", "ppc64le", "s390x":
+		return []uint16{GroupP256, GroupX25519, GroupP384}
+	}
+	return []uint16{GroupX25519, GroupP256, GroupP384}
+}
 
 func curveOf(group uint16) ecdh.Curve {
 	switch group {

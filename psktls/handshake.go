@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"iter"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"slices"
+	"time"
 )
 
 // errGoexit is the outcome of a handshake whose goroutine was ended from inside
@@ -24,7 +27,7 @@ func (c *Conn) Handshake() error { return c.HandshakeContext(context.Background(
 // closed. A failure is final: every later call, Read and Write give the same
 // *Error. The caller still has to Close.
 //
-// The handshake runs on a goroutine of its own, which ends before
+// The handshake runs on a stack of its own, which is given back before
 // HandshakeContext returns: it needs a deep stack once, and a goroutine that
 // goes on to serve the connection would keep that stack.
 func (c *Conn) HandshakeContext(ctx context.Context) error {
@@ -42,18 +45,10 @@ func (c *Conn) HandshakeContext(ctx context.Context) error {
 	if c.configErr != nil {
 		return c.configErr
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.settings.timeout)
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = c.transport.Close() })
-	outcome := make(chan error, 1)
-	go c.runHandshake(outcome)
-	err := <-outcome
-	if !stop() {
-		check := CheckTimeout
-		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			check = CheckCanceled
-		}
-		err = &Error{Check: check, Alert: AlertNone, Err: ctx.Err()}
+	end := c.endWith(ctx)
+	err := onOwnStack(c.runHandshake)
+	if ended := end(); ended != nil {
+		err = ended
 	}
 	if err != nil {
 		c.handshakeErr = err
@@ -63,8 +58,64 @@ func (c *Conn) HandshakeContext(ctx context.Context) error {
 	return nil
 }
 
+// endWith closes the transport when ctx ends or the handshake has taken too long.
+// stop ends the watch and gives the error of the one that happened, if any.
+func (c *Conn) endWith(ctx context.Context) (stop func() error) {
+	end := func() { _ = c.transport.Close() }
+	timer := time.AfterFunc(c.settings.timeout, end)
+	watch := func() bool { return true }
+	if ctx.Done() != nil {
+		watch = context.AfterFunc(ctx, end)
+	}
+	return func() error {
+		inTime, watched := timer.Stop(), watch()
+		switch {
+		case !watched && !errors.Is(ctx.Err(), context.DeadlineExceeded):
+			return &Error{Check: CheckCanceled, Alert: AlertNone, Err: ctx.Err()}
+		case !watched || !inTime:
+			return &Error{Check: CheckTimeout, Alert: AlertNone, Err: context.DeadlineExceeded}
+		}
+		return nil
+	}
+}
+
+// onOwnStack runs work on another stack and waits for it. A coroutine does that
+// for less than a goroutine: the scheduler wakes nobody for it. Should work end
+// its goroutine, the caller's goes on: the coroutine then still waits in yield,
+// and a goroutine that has nothing else to do lets it end.
+func onOwnStack(work func(outcome *error)) (err error) {
+	next, stop := iter.Pull(func(yield func(struct{}) bool) {
+		returned := false
+		defer func() {
+			if !returned {
+				yield(struct{}{})
+			}
+		}()
+		growStack()
+		work(&err)
+		returned = true
+	})
+	if _, ended := next(); ended {
+		go stop()
+	}
+	return err
+}
+
+// handshakeStack is what a handshake needs of the 8 KiB of stack it gets.
+const handshakeStack = 5 << 10
+
+// growStack makes the stack as deep as a handshake needs it, at once and while
+// there is next to nothing on it to move: without it, it is moved twice from
+// where the frames are many.
+//
+//go:noinline
+func growStack() {
+	var room [handshakeStack]byte
+	runtime.KeepAlive(&room)
+}
+
 // runHandshake does the work and delivers exactly one outcome, whatever happens.
-func (c *Conn) runHandshake(outcome chan<- error) {
+func (c *Conn) runHandshake(outcome *error) {
 	err := error(&Error{Check: CheckInternal, Alert: AlertInternalError, Err: errGoexit})
 	c.in.mu.Lock()
 	c.out.mu.Lock()
@@ -75,7 +126,7 @@ func (c *Conn) runHandshake(outcome chan<- error) {
 		err = c.endHandshake(err)
 		c.out.mu.Unlock()
 		c.in.mu.Unlock()
-		outcome <- err
+		*outcome = err
 	}()
 	c.in.hold = true
 	c.out.flight = getBuffer(smallBufferLen)

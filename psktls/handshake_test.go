@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -84,7 +85,7 @@ func TestDefaults(t *testing.T) {
 		server, client := serverConfig(), clientConfig()
 		client.MaxVersion, server.MaxVersion = c.max, c.max
 		st := mustConnect(t, server, client).client.ConnectionState()
-		if st.CipherSuite != c.suite || st.Group != GroupX25519 || !st.ForwardSecret {
+		if st.CipherSuite != c.suite || st.Group != defaultGroups[0] || !st.ForwardSecret {
 			t.Errorf("max %s: %+v", VersionName(c.max), st)
 		}
 	}
@@ -116,7 +117,7 @@ func TestPSKKE(t *testing.T) {
 func TestHelloRetryRequest(t *testing.T) {
 	for _, group := range []uint16{GroupP256, GroupP384} {
 		server, client := serverConfig(), clientConfig()
-		server.Groups = []uint16{group}
+		server.Groups, client.Groups = []uint16{group}, x25519First
 		p := mustConnect(t, server, client)
 		for _, c := range []*Conn{p.server, p.client} {
 			if st := c.ConnectionState(); !st.HelloRetryRequest || st.Group != group {
@@ -124,6 +125,61 @@ func TestHelloRetryRequest(t *testing.T) {
 			}
 		}
 		p.transfer(t, []byte("after the retry"))
+	}
+}
+
+// TestDefaultGroups: the group that Go has in assembly comes first.
+func TestDefaultGroups(t *testing.T) {
+	for arch, want := range map[string]uint16{
+		"amd64": GroupP256, "arm64": GroupP256, "ppc64le": GroupP256, "s390x": GroupP256,
+		"386": GroupX25519, "arm": GroupX25519, "riscv64": GroupX25519,
+	} {
+		got := groupsFor(arch)
+		if got[0] != want {
+			t.Errorf("%s: %s first", arch, GroupName(got[0]))
+		}
+		if slices.Sort(got); !slices.Equal(got, []uint16{GroupP256, GroupP384, GroupX25519}) {
+			t.Errorf("%s: groups %v", arch, got)
+		}
+	}
+}
+
+// TestGroupChoice: a server asks for no other share because it prefers a group;
+// in TLS 1.2, which has no shares, the client's order counts.
+func TestGroupChoice(t *testing.T) {
+	p256First := []uint16{GroupP256, GroupX25519}
+	for _, v := range []uint16{VersionTLS13, VersionTLS12} {
+		for _, groups := range [][]uint16{p256First, x25519First} {
+			server, client := only(v)
+			server.Groups, client.Groups = p256First, groups
+			st := mustConnect(t, server, client).server.ConnectionState()
+			if st.Group != groups[0] || st.HelloRetryRequest {
+				t.Errorf("%s, client with %s first: %+v", VersionName(v), GroupName(groups[0]), st)
+			}
+		}
+	}
+}
+
+// TestShareChoice: among the shares of one ClientHello the server's order counts.
+func TestShareChoice(t *testing.T) {
+	hello := &clientHello{
+		hasPreSharedKey: true, hasKeyShare: true, modes: []byte{modePSKDHE}, groups: x25519First,
+		shares: []keyShare{{GroupX25519, []byte("x")}, {GroupP256, []byte("p")}},
+	}
+	for _, c := range []struct {
+		groups []uint16
+		group  uint16
+		share  string
+	}{
+		{[]uint16{GroupP256, GroupX25519}, GroupP256, "p"},
+		{[]uint16{GroupX25519, GroupP256}, GroupX25519, "x"},
+		{[]uint16{GroupP384, GroupP256}, GroupP256, "p"},
+		{[]uint16{GroupP384}, GroupP384, ""},
+	} {
+		hs := &server13{c: &Conn{settings: &settings{groups: c.groups}}, hello: hello}
+		if err := hs.selectExchange(); err != nil || hs.group != c.group || string(hs.share) != c.share {
+			t.Errorf("server with %s: chose %s, %q, %v", groupNames(c.groups), GroupName(hs.group), hs.share, err)
+		}
 	}
 }
 

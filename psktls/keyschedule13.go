@@ -1,8 +1,6 @@
 package psktls
 
 import (
-	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/subtle"
 	"hash"
 )
@@ -24,6 +22,90 @@ const (
 	labelTrafficUpdate   = "traffic upd"
 )
 
+// zeros stands for absent input of the key schedule.
+var zeros [maxHashLen]byte
+
+// kdf13 are the functions of RFC 8446 §7.1 over one hash. It is not safe for
+// concurrent use.
+type kdf13 struct {
+	*keyedHash
+
+	key   [maxHashLen]byte // a key that is used at once
+	empty [maxHashLen]byte // the hash of no messages
+}
+
+func newKDF13(newHash func() hash.Hash) *kdf13 {
+	k := &kdf13{keyedHash: newKeyedHash(newHash)}
+	k.plain(k.empty[:0], nil)
+	return k
+}
+
+// extract is HKDF-Extract (RFC 5869 §2.2) into out, which may be salt.
+func (k *kdf13) extract(out, salt, input []byte) { k.sum(out[:0], salt, input) }
+
+// expandLabel is HKDF-Expand-Label of RFC 8446 §7.1 into out:
+//
+//	struct {
+//	    uint16 length = Length;
+//	    opaque label<7..255> = "tls13 " + Label;
+//	    opaque context<0..255> = Context;
+//	} HkdfLabel;
+//
+// label and context are at most 249 and 255 octets, out at most 255 hashes;
+// callers guarantee it. out may be secret if both are one hash long.
+func (k *kdf13) expandLabel(out, secret []byte, label string, context []byte) {
+	info := append(k.text[:0], byte(len(out)>>8), byte(len(out)), byte(len(labelPrefix)+len(label)))
+	info = append(info, labelPrefix...)
+	info = append(info, label...)
+	info = append(info, byte(len(context)))
+	info = append(info, context...)
+	info = append(info, 0)
+	k.text = info
+	// HKDF-Expand, RFC 5869 §2.3: T(i) = HMAC(secret, T(i-1) || info || i).
+	var previous []byte
+	for n := 0; n < len(out); n += k.size() {
+		info[len(info)-1]++
+		previous = k.sum(k.inner[:0], secret, previous, info)
+		copy(out[n:], previous)
+	}
+}
+
+// derive is Derive-Secret(secret, label, messages), with the hash of the messages
+// already computed, into out.
+func (k *kdf13) derive(out, secret []byte, label string, transcriptHash []byte) {
+	k.expandLabel(out[:k.size()], secret, label, transcriptHash)
+}
+
+// finishedMAC appends the verify_data of RFC 8446 §4.4.4 to dst: HMAC under the
+// finished key of baseKey, which may be k.key. Binders are made alike
+// (§4.2.11.2).
+func (k *kdf13) finishedMAC(dst, baseKey, transcriptHash []byte) []byte {
+	key := k.key[:k.size()]
+	defer clear(key)
+	k.expandLabel(key, baseKey, labelFinished, nil)
+	return k.sum(dst, key, transcriptHash)
+}
+
+// checkFinished checks the peer's Finished, RFC 8446 §4.4.4.
+func (k *kdf13) checkFinished(msg, baseKey, transcriptHash []byte) error {
+	verify, err := parseFinished(msg, k.size())
+	if err != nil {
+		return err
+	}
+	if subtle.ConstantTimeCompare(verify, k.finishedMAC(k.inner[:0], baseKey, transcriptHash)) != 1 {
+		return refuse(CheckMessage, AlertDecryptError, "a Finished over the messages we saw", "another one")
+	}
+	return nil
+}
+
+// export is TLS-Exporter of RFC 8446 §7.5 into out.
+func (k *kdf13) export(out, master []byte, label string, context []byte) {
+	secret := k.key[:k.size()]
+	defer clear(secret)
+	k.derive(secret, master, label, k.empty[:k.size()])
+	k.expandLabel(out, secret, labelExporter, k.plain(nil, context))
+}
+
 // schedule13 is the running secret of RFC 8446 §7.1: Early Secret, then
 // Handshake Secret, then Master Secret.
 //
@@ -35,97 +117,38 @@ const (
 //	        v
 //	0 -> HKDF-Extract = Master Secret ---> c ap, s ap, exporter master
 type schedule13 struct {
-	newHash func() hash.Hash
-	size    int // octets of hash output
-	secret  []byte
+	*kdf13
+
+	running [maxHashLen]byte
 }
 
-// earlySecret13 starts the schedule from the pre-shared key.
-func earlySecret13(newHash func() hash.Hash, psk []byte) (*schedule13, error) {
-	s := &schedule13{newHash: newHash, size: newHash().Size()}
-	var err error
-	s.secret, err = hkdf.Extract(newHash, psk, make([]byte, s.size))
-	return s, err
+// newSchedule13 starts the schedule from the pre-shared key.
+func newSchedule13(newHash func() hash.Hash, psk []byte) *schedule13 {
+	s := &schedule13{kdf13: newKDF13(newHash)}
+	s.extract(s.secret(), zeros[:s.size()], psk)
+	return s
 }
+
+func (s *schedule13) secret() []byte { return s.running[:s.size()] }
 
 // advance mixes the next input into the schedule; nil stands for a string of
 // zeros (psk_ke has no (EC)DHE secret; the Master Secret never has input).
-func (s *schedule13) advance(input []byte) error {
-	salt, err := s.derive(labelDerived, s.newHash().Sum(nil))
-	if err != nil {
-		return err
-	}
+func (s *schedule13) advance(input []byte) {
 	if input == nil {
-		input = make([]byte, s.size)
+		input = zeros[:s.size()]
 	}
-	next, err := hkdf.Extract(s.newHash, input, salt)
-	clear(s.secret)
-	s.secret = next
-	return err
+	salt := s.key[:s.size()]
+	defer clear(salt)
+	s.derive(salt, s.secret(), labelDerived, s.empty[:s.size()])
+	s.extract(s.secret(), salt, input)
 }
 
-// derive is Derive-Secret(secret, label, messages) with the transcript hash of
-// the messages already computed.
-func (s *schedule13) derive(label string, transcriptHash []byte) ([]byte, error) {
-	return expandLabel(s.newHash, s.secret, label, transcriptHash, s.size)
-}
-
-// wipe clears the running secret.
-func (s *schedule13) wipe() { clear(s.secret) }
-
-// expandLabel is HKDF-Expand-Label of RFC 8446 §7.1:
-//
-//	struct {
-//	    uint16 length = Length;
-//	    opaque label<7..255> = "tls13 " + Label;
-//	    opaque context<0..255> = Context;
-//	} HkdfLabel;
-//
-// label and context are at most 249 and 255 octets; callers guarantee it.
-func expandLabel(newHash func() hash.Hash, secret []byte, label string, context []byte, length int) ([]byte, error) {
-	info := make([]byte, 0, 4+len(labelPrefix)+len(label)+len(context))
-	info = append(info, byte(length>>8), byte(length), byte(len(labelPrefix)+len(label)))
-	info = append(info, labelPrefix...)
-	info = append(info, label...)
-	info = append(info, byte(len(context)))
-	info = append(info, context...)
-	return hkdf.Expand(newHash, secret, string(info), length)
-}
-
-// finishedMAC is the verify_data of RFC 8446 §4.4.4, also used for binders
-// (§4.2.11.2): HMAC under the finished key of baseKey.
-func finishedMAC(newHash func() hash.Hash, baseKey, transcriptHash []byte) ([]byte, error) {
-	key, err := expandLabel(newHash, baseKey, labelFinished, nil, newHash().Size())
-	if err != nil {
-		return nil, err
-	}
-	defer clear(key)
-	mac := hmac.New(newHash, key)
-	mac.Write(transcriptHash)
-	return mac.Sum(nil), nil
-}
-
-// binder computes the PSK binder of an external key over the hash of the
+// binder appends the PSK binder of an external key to dst, over the hash of the
 // transcript up to and including the truncated ClientHello.
-func (s *schedule13) binder(transcriptHash []byte) ([]byte, error) {
-	key, err := s.derive(labelExtBinder, s.newHash().Sum(nil))
-	if err != nil {
-		return nil, err
-	}
-	defer clear(key)
-	return finishedMAC(s.newHash, key, transcriptHash)
-}
-
-// exporter13 is TLS-Exporter of RFC 8446 §7.5.
-func exporter13(newHash func() hash.Hash, master []byte, label string, context []byte, length int) ([]byte, error) {
-	secret, err := expandLabel(newHash, master, label, newHash().Sum(nil), newHash().Size())
-	if err != nil {
-		return nil, err
-	}
-	defer clear(secret)
-	h := newHash()
-	h.Write(context)
-	return expandLabel(newHash, secret, labelExporter, h.Sum(nil), length)
+func (s *schedule13) binder(dst, transcriptHash []byte) []byte {
+	key := s.key[:s.size()]
+	s.derive(key, s.secret(), labelExtBinder, s.empty[:s.size()])
+	return s.finishedMAC(dst, key, transcriptHash)
 }
 
 // secrets13 are the traffic secrets of one phase; exporter only of the second.
@@ -135,41 +158,34 @@ type secrets13 struct {
 
 // handshakeKeys goes on to the Handshake Secret with the (EC)DHE secret, nil for
 // psk_ke, and derives the secrets over ClientHello...ServerHello.
-func (s *schedule13) handshakeKeys(shared, transcriptHash []byte) (secrets13, error) {
-	return s.phase(shared, transcriptHash, labelClientHandshake, labelServerHandshake)
+func (s *schedule13) handshakeKeys(shared, transcriptHash []byte) secrets13 {
+	s.advance(shared)
+	return secrets13{
+		client: s.next(labelClientHandshake, transcriptHash),
+		server: s.next(labelServerHandshake, transcriptHash),
+	}
 }
 
 // applicationKeys goes on to the Master Secret and derives the secrets over
 // ClientHello...server Finished.
-func (s *schedule13) applicationKeys(transcriptHash []byte) (secrets13, error) {
-	out, err := s.phase(nil, transcriptHash, labelClientTraffic, labelServerTraffic)
-	if err == nil {
-		out.exporter, err = s.derive(labelExporterMaster, transcriptHash)
+func (s *schedule13) applicationKeys(transcriptHash []byte) secrets13 {
+	s.advance(nil)
+	return secrets13{
+		client:   s.next(labelClientTraffic, transcriptHash),
+		server:   s.next(labelServerTraffic, transcriptHash),
+		exporter: s.next(labelExporterMaster, transcriptHash),
 	}
-	return out, internal(err)
 }
 
-func (s *schedule13) phase(input, transcriptHash []byte, client, server string) (out secrets13, err error) {
-	if err = s.advance(input); err == nil {
-		if out.client, err = s.derive(client, transcriptHash); err == nil {
-			out.server, err = s.derive(server, transcriptHash)
-		}
-	}
-	return out, internal(err)
+// next derives a secret that outlives the schedule.
+func (s *schedule13) next(label string, transcriptHash []byte) []byte {
+	out := make([]byte, s.size())
+	s.derive(out, s.secret(), label, transcriptHash)
+	return out
 }
 
-// checkFinished13 checks the peer's Finished, RFC 8446 §4.4.4.
-func checkFinished13(s *suite, msg, baseKey, transcriptHash []byte) error {
-	verify, err := parseFinished(msg, s.hash.Size())
-	if err != nil {
-		return err
-	}
-	want, err := finishedMAC(s.newHash, baseKey, transcriptHash)
-	if err != nil {
-		return internal(err)
-	}
-	if subtle.ConstantTimeCompare(verify, want) != 1 {
-		return refuse(CheckMessage, AlertDecryptError, "a Finished over the messages we saw", "another one")
-	}
-	return nil
+// wipe clears the running secret and what is left of other keys.
+func (s *schedule13) wipe() {
+	clear(s.running[:])
+	s.keyedHash.wipe()
 }

@@ -41,6 +41,7 @@ const (
 	// maxMessage bounds one handshake message, header included. A ClientHello
 	// with post-quantum shares and several identities needs about 5 KiB.
 	maxMessage    = 16 << 10
+	usualMessage  = 192 // what most messages fit into
 	maxExtensions = 64
 	randomLen     = 32
 	maxSessionID  = 32
@@ -56,7 +57,7 @@ const (
 // can fail only on a length prefix that overflows, which validated settings and
 // bounded parsers exclude.
 func message(typ uint8, body func(b *cryptobyte.Builder)) ([]byte, error) {
-	var b cryptobyte.Builder
+	b := cryptobyte.NewBuilder(make([]byte, 0, usualMessage))
 	b.AddUint8(typ)
 	b.AddUint24LengthPrefixed(body)
 	out, err := b.Bytes()

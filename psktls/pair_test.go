@@ -26,6 +26,9 @@ func oneKey(identity []byte) ([]byte, error) {
 
 func serverConfig() *Config { return &Config{GetKey: oneKey} }
 
+// x25519First is for tests that have to know which key share a client sends.
+var x25519First = []uint16{GroupX25519, GroupP256, GroupP384}
+
 func clientConfig() *Config { return &Config{Identity: []byte(testIdentity), Key: testKey} }
 
 // pair is both ends of one connection after their handshakes.

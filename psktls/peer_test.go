@@ -2,7 +2,6 @@ package psktls
 
 import (
 	"bytes"
-	"hash"
 	"net"
 	"slices"
 	"testing"
@@ -43,9 +42,7 @@ func (m *handmade) handshake() error {
 		m.edit(hello)
 	}
 	if hello.versions != nil {
-		if m.binder, err = newClientBinder(c.settings); err != nil {
-			return err
-		}
+		m.binder = newClientBinder(c.settings)
 	}
 	if err := m.sign(hello); err != nil {
 		return err
@@ -106,21 +103,9 @@ func (m *handmade) sign(h *clientHello) error {
 		if m.keys != nil {
 			key = m.keys(i, id)
 		}
-		if err := signOne(h, i, newHash, key, truncated.Sum(nil)); err != nil {
-			return err
-		}
+		h.setBinder(i, newSchedule13(newHash, key).binder(nil, truncated.Sum(nil)))
 	}
 	return nil
-}
-
-func signOne(h *clientHello, i int, newHash func() hash.Hash, key, truncated []byte) error {
-	early, err := earlySecret13(newHash, key)
-	if err != nil {
-		return err
-	}
-	binder, err := early.binder(truncated)
-	h.setBinder(i, binder)
-	return err
 }
 
 // insertExtension gives a patch that puts an extension in front of the others.

@@ -1,7 +1,6 @@
 package psktls
 
 import (
-	"crypto/hmac"
 	"crypto/subtle"
 	"hash"
 )
@@ -20,27 +19,18 @@ const (
 	finished12Len   = 12
 )
 
-// prf12 is PRF(secret, label, seed) of RFC 5246 §5: P_hash with the hash of the
-// suite.
+// prf12 is PRF(secret, label, seed) of RFC 5246 §5 into out: P_hash with the hash
+// of the suite.
 //
 //	P_hash(secret, seed) = HMAC(secret, A(1) + seed) + HMAC(secret, A(2) + seed) + ...
 //	A(0) = seed, A(i) = HMAC(secret, A(i-1))
-func prf12(newHash func() hash.Hash, secret []byte, label string, seed []byte, length int) []byte {
-	mac := hmac.New(newHash, secret)
-	labelled := append([]byte(label), seed...)
-	mac.Write(labelled)
-	a := mac.Sum(nil)
-	out := make([]byte, 0, length+mac.Size())
-	for len(out) < length {
-		mac.Reset()
-		mac.Write(a)
-		mac.Write(labelled)
-		out = mac.Sum(out)
-		mac.Reset()
-		mac.Write(a)
-		a = mac.Sum(a[:0])
+func prf12(k *keyedHash, out, secret []byte, label string, seed []byte) {
+	k.text = append(append(k.text[:0], label...), seed...)
+	a := k.sum(k.chain[:0], secret, k.text)
+	for n := 0; n < len(out); n += k.size() {
+		copy(out[n:], k.sum(k.inner[:0], secret, a, k.text))
+		a = k.sum(a[:0], secret, a)
 	}
-	return out[:length]
 }
 
 // premaster12 is the premaster secret of RFC 4279 §2 and RFC 5489 §2:
@@ -65,9 +55,10 @@ type keys12 struct {
 	clientKey, serverKey, clientIV, serverIV []byte
 }
 
-func keyBlock12(s *suite, master, clientRandom, serverRandom []byte) keys12 {
-	seed := append(append(make([]byte, 0, 64), serverRandom...), clientRandom...)
-	block := prf12(s.newHash, master, labelKeyExpansion, seed, 2*s.keyLen+2*s.ivLen)
+func keyBlock12(k *keyedHash, s *suite, master, clientRandom, serverRandom []byte) keys12 {
+	seed := append(append(make([]byte, 0, 2*randomLen), serverRandom...), clientRandom...)
+	block := make([]byte, 2*s.keyLen+2*s.ivLen)
+	prf12(k, block, master, labelKeyExpansion, seed)
 	take := func(n int) []byte {
 		part := block[:n:n]
 		block = block[n:]
@@ -85,12 +76,17 @@ func exporter12(newHash func() hash.Hash, master, randoms []byte, label string, 
 		seed = append(seed, byte(len(context)>>8), byte(len(context)))
 		seed = append(seed, context...)
 	}
-	return prf12(newHash, master, label, seed, length)
+	out := make([]byte, length)
+	k := newKeyedHash(newHash)
+	defer k.wipe()
+	prf12(k, out, master, label, seed)
+	return out
 }
 
 // schedule12 is what both sides derive from premaster and session hash.
 type schedule12 struct {
 	suite   *suite
+	kdf     *keyedHash
 	master  []byte
 	keys    keys12
 	randoms []byte // client random, server random
@@ -100,17 +96,18 @@ type schedule12 struct {
 // block. It clears premaster.
 func newSchedule12(s *suite, premaster, sessionHash, clientRandom, serverRandom []byte) *schedule12 {
 	defer clear(premaster)
-	master := prf12(s.newHash, premaster, labelExtendedMasterSecret, sessionHash, masterSecretLen)
+	k, master := newKeyedHash(s.newHash), make([]byte, masterSecretLen)
+	prf12(k, master, premaster, labelExtendedMasterSecret, sessionHash)
 	return &schedule12{
-		suite: s, master: master,
-		keys:    keyBlock12(s, master, clientRandom, serverRandom),
+		suite: s, kdf: k, master: master,
+		keys:    keyBlock12(k, s, master, clientRandom, serverRandom),
 		randoms: append(append(make([]byte, 0, 2*randomLen), clientRandom...), serverRandom...),
 	}
 }
 
-// finished is the verify_data of RFC 5246 §7.4.9.
-func (s *schedule12) finished(label string, transcriptHash []byte) []byte {
-	return prf12(s.suite.newHash, s.master, label, transcriptHash, finished12Len)
+// finished is the verify_data of RFC 5246 §7.4.9 into out.
+func (s *schedule12) finished(out []byte, label string, transcriptHash []byte) {
+	prf12(s.kdf, out, s.master, label, transcriptHash)
 }
 
 // checkFinished checks the peer's Finished.
@@ -119,8 +116,19 @@ func (s *schedule12) checkFinished(msg []byte, label string, transcriptHash []by
 	if err != nil {
 		return err
 	}
-	if subtle.ConstantTimeCompare(verify, s.finished(label, transcriptHash)) != 1 {
+	want := make([]byte, finished12Len)
+	s.finished(want, label, transcriptHash)
+	if subtle.ConstantTimeCompare(verify, want) != 1 {
 		return refuse(CheckMessage, AlertDecryptError, "a Finished over the messages we saw", "another one")
 	}
 	return nil
+}
+
+// wipe clears the write keys, which the ciphers have taken over, and what is left
+// of other keys. The master secret stays for the exporter.
+func (s *schedule12) wipe() {
+	for _, key := range [][]byte{s.keys.clientKey, s.keys.serverKey, s.keys.clientIV, s.keys.serverIV} {
+		clear(key)
+	}
+	s.kdf.wipe()
 }

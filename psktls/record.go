@@ -73,34 +73,28 @@ func (p *protection) setKeys12(s *suite, key, iv []byte) error {
 
 // setSecret13 installs the key and IV of a TLS 1.3 traffic secret, RFC 8446
 // §7.3. It takes over secret.
-func (p *protection) setSecret13(s *suite, secret []byte) error {
-	key, err := expandLabel(s.newHash, secret, labelKey, nil, s.keyLen)
-	if err != nil {
-		return internal(err)
-	}
+func (p *protection) setSecret13(k *kdf13, s *suite, secret []byte) error {
+	key := k.key[:s.keyLen]
 	defer clear(key)
-	iv, err := expandLabel(s.newHash, secret, labelIV, nil, nonceLen)
-	if err != nil {
-		return internal(err)
-	}
+	k.expandLabel(key, secret, labelKey, nil)
 	aead, err := s.newAEAD(key)
 	if err != nil {
 		return internal(err)
 	}
 	clear(p.secret)
 	p.secret = secret
+	iv := k.key[:nonceLen]
+	k.expandLabel(iv, secret, labelIV, nil)
 	p.install(s, aead, iv)
 	return nil
 }
 
 // update moves to the next traffic secret, RFC 8446 §7.2.
 func (p *protection) update() error {
-	s := p.suite
-	next, err := expandLabel(s.newHash, p.secret, labelTrafficUpdate, nil, len(p.secret))
-	if err != nil {
-		return internal(err)
-	}
-	return p.setSecret13(s, next)
+	k, next := newKDF13(p.suite.newHash), make([]byte, len(p.secret))
+	defer k.wipe()
+	k.expandLabel(next, p.secret, labelTrafficUpdate, nil)
+	return p.setSecret13(k, p.suite, next)
 }
 
 func (p *protection) install(s *suite, aead cipher.AEAD, iv []byte) {

@@ -15,7 +15,7 @@ func protections(t testing.TB, s *suite) (send, receive *protection) {
 	for _, p := range []*protection{send, receive} {
 		var err error
 		if s.version == VersionTLS13 {
-			err = p.setSecret13(s, bytes.Repeat([]byte{7}, s.hash.Size()))
+			err = p.setSecret13(newKDF13(s.newHash), s, bytes.Repeat([]byte{7}, s.hash.Size()))
 		} else {
 			err = p.setKeys12(s, bytes.Repeat([]byte{7}, s.keyLen), bytes.Repeat([]byte{9}, s.ivLen))
 		}

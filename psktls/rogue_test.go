@@ -32,15 +32,12 @@ func rogue13(hs *server13, key []byte, spoil bool) error {
 		return err
 	}
 	hs.transcript.Write(hs.hello.raw)
-	var err error
-	if hs.schedule, err = earlySecret13(hs.suite.newHash, key); err != nil {
-		return err
-	}
+	hs.schedule = newSchedule13(hs.suite.newHash, key)
 	if spoil {
 		// Right secrets, and a Finished that is not over our messages.
 		return hs.spoiledFlight()
 	}
-	_, err = hs.sendFlight()
+	_, err := hs.sendFlight()
 	return err
 }
 
@@ -63,11 +60,8 @@ func (hs *server13) spoiledFlight() error {
 	if err := c.queueMessages(hs.transcript, raw); err != nil {
 		return err
 	}
-	keys, err := hs.schedule.handshakeKeys(shared, hs.transcript.Sum(nil))
-	if err != nil {
-		return err
-	}
-	if err := c.out.setSecret13(hs.suite, keys.server); err != nil {
+	keys := hs.schedule.handshakeKeys(shared, hs.transcript.Sum(nil))
+	if err := c.out.setSecret13(hs.schedule.kdf13, hs.suite, keys.server); err != nil {
 		return err
 	}
 	extensions, err := marshalEncryptedExtensions("")
@@ -172,15 +166,14 @@ func TestHelloRetryRefusals(t *testing.T) {
 		{"another version", func(_, r *serverHello) { r.selectedVersion = 0 }, CheckVersion, AlertIllegalParameter, true},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			c := Client(&script{}, clientConfig())
+			client := clientConfig()
+			client.Groups = x25519First
+			c := Client(&script{}, client)
 			h, key, err := c.makeHello()
 			if err != nil {
 				t.Fatal(err)
 			}
-			binder, err := newClientBinder(c.settings)
-			if err != nil {
-				t.Fatal(err)
-			}
+			binder := newClientBinder(c.settings)
 			retry := &serverHello{
 				version: VersionTLS12, random: helloRetryRandom, sessionID: h.sessionID, suite: TLS_AES_128_GCM_SHA256,
 				selectedVersion: VersionTLS13, hasShare: true, share: keyShare{group: GroupP256},

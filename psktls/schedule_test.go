@@ -13,41 +13,40 @@ func TestKeySchedule13(t *testing.T) {
 	psk := unhex(t, "56288B726C73829F7A3E47B103837C8139ACF552E7530C7A710B35ED41191698")
 	dhe := unhex(t, "EFFE9EC26AA29FD750DFA6A10B944D74071595B27EE88887D5E11C84590B5CC3")
 	transcript := sha256.New()
-	s, err := earlySecret13(sha256.New, psk)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newSchedule13(sha256.New, psk)
 	transcript.Write(unhex(t, "E9137679E582BA7C1DB41CF725F86C6D09C8C05F297BAD9A65B552EAF524FDE4"))
-	early, err := s.derive("c e traffic", transcript.Sum(nil))
-	expect(t, "client early traffic", early, err, "3272189698C3594D18F58EFA3F12B638A249515099BE7A2FA9836BABE74F0111")
+	early := s.next("c e traffic", transcript.Sum(nil))
+	expect(t, "client early traffic", early, "3272189698C3594D18F58EFA3F12B638A249515099BE7A2FA9836BABE74F0111")
 
 	transcript.Write(unhex(t, "23ECCFD030790748C8F8D8A656FD98D717F1B62AF3712F97211D2070B499F98A"))
-	handshake, err := s.handshakeKeys(dhe, transcript.Sum(nil))
-	expect(t, "client handshake traffic", handshake.client, err, "B32306C3CE9932C460A1FE6C0F060593974842036B96FA45049B7352E71C2AD2")
-	expect(t, "server handshake traffic", handshake.server, err, "22787F8CA269D34BC549AC8BA19F2040938A3AA370D7CC9D60F720882B88D01B")
+	handshake := s.handshakeKeys(dhe, transcript.Sum(nil))
+	expect(t, "client handshake traffic", handshake.client, "B32306C3CE9932C460A1FE6C0F060593974842036B96FA45049B7352E71C2AD2")
+	expect(t, "server handshake traffic", handshake.server, "22787F8CA269D34BC549AC8BA19F2040938A3AA370D7CC9D60F720882B88D01B")
 
 	transcript.Write(unhex(t, "C750EDA6696CD101B142BD79E00E6AC8C5F2C0ABC78DD64F4D991326659E9299"))
-	application, err := s.applicationKeys(transcript.Sum(nil))
-	expect(t, "client application traffic", application.client, err, "47D7EA08397B5871154B0FE85584BCC30A87C69E84D69B56007C5B21F76493BA")
-	expect(t, "server application traffic", application.server, err, "EFBDB0C873C0480DA57307083839A8984BE25B9A8545E4FCA029940FE2800565")
-	expect(t, "exporter master", application.exporter, err, "8A43D787EE3804EAD4A2A5B32972F9896B696295645D7222E1FD081DDD939834")
+	application := s.applicationKeys(transcript.Sum(nil))
+	expect(t, "client application traffic", application.client, "47D7EA08397B5871154B0FE85584BCC30A87C69E84D69B56007C5B21F76493BA")
+	expect(t, "server application traffic", application.server, "EFBDB0C873C0480DA57307083839A8984BE25B9A8545E4FCA029940FE2800565")
+	expect(t, "exporter master", application.exporter, "8A43D787EE3804EAD4A2A5B32972F9896B696295645D7222E1FD081DDD939834")
 }
 
 // TestTrafficKeys13 is RFC 8448 §3, "derive write traffic keys" of the server's
 // handshake.
 func TestTrafficKeys13(t *testing.T) {
 	secret := unhex(t, "b67b7d690cc16c4e75e54213cb2d37b4e9c912bcded9105d42befd59d391ad38")
-	key, err := expandLabel(sha256.New, secret, labelKey, nil, 16)
-	expect(t, "key", key, err, "3fce516009c21727d0f2e4e86ee403bc")
-	iv, err := expandLabel(sha256.New, secret, labelIV, nil, 12)
-	expect(t, "iv", iv, err, "5d313eb2671276ee13000b30")
+	k, key, iv := newKDF13(sha256.New), make([]byte, 16), make([]byte, 12)
+	k.expandLabel(key, secret, labelKey, nil)
+	expect(t, "key", key, "3fce516009c21727d0f2e4e86ee403bc")
+	k.expandLabel(iv, secret, labelIV, nil)
+	expect(t, "iv", iv, "5d313eb2671276ee13000b30")
 }
 
 // TestPRF12 is the P_SHA256 vector published on the IETF TLS list.
 func TestPRF12(t *testing.T) {
-	got := prf12(sha256.New, unhex(t, "9bbe436ba940f017b17652849a71db35"), "test label",
-		unhex(t, "a0ba9f936cda311827a6f796ffd5198c"), 100)
-	expect(t, "PRF", got, nil, "e3f229ba727be17b8d122620557cd453c2aab21d07c3d495329b52d4e61edb5a"+
+	got := make([]byte, 100)
+	prf12(newKeyedHash(sha256.New), got, unhex(t, "9bbe436ba940f017b17652849a71db35"), "test label",
+		unhex(t, "a0ba9f936cda311827a6f796ffd5198c"))
+	expect(t, "PRF", got, "e3f229ba727be17b8d122620557cd453c2aab21d07c3d495329b52d4e61edb5a"+
 		"6b301791e90d35c9c9a46b4e14baf9af0fa022f7077def17abfd3797c0564bab"+
 		"4fbc91666e9def9b97fce34f796789baa48082d122ee42c5a72e5a5110fff701"+
 		"87347b66")
@@ -94,9 +93,9 @@ func TestExportLimits(t *testing.T) {
 	}
 }
 
-func expect(t *testing.T, what string, got []byte, err error, want string) {
+func expect(t *testing.T, what string, got []byte, want string) {
 	t.Helper()
-	if err != nil || !bytes.Equal(got, unhex(t, want)) {
-		t.Errorf("%s = %x, %v; want %s", what, got, err, want)
+	if !bytes.Equal(got, unhex(t, want)) {
+		t.Errorf("%s = %x; want %s", what, got, want)
 	}
 }

@@ -172,6 +172,7 @@ func (hs *server12) readKeyExchange() error {
 	premaster := premaster12(shared, psk.key)
 	clear(shared)
 	schedule := newSchedule12(hs.suite, premaster, hs.transcript.Sum(nil), hs.hello.random, hs.random)
+	defer schedule.wipe()
 	if err := c.readChangeCipherSpec(); err != nil {
 		return err
 	}
@@ -205,7 +206,7 @@ func (hs *server12) finish(schedule *schedule12, identity []byte) error {
 		return err
 	}
 	c.complete(hs.suite, hs.group, hs.alpn, identity, false)
-	c.exporter = exporter{newHash: hs.suite.newHash, master: schedule.master, randoms: schedule.randoms}
+	c.exporter = exporter{suite: hs.suite, master: schedule.master, randoms: schedule.randoms}
 	return nil
 }
 
@@ -222,8 +223,10 @@ func (c *Conn) sendFinished12(schedule *schedule12, label string, transcript has
 	if err := c.out.setKeys12(schedule.suite, key, iv); err != nil {
 		return err
 	}
-	verify := schedule.finished(label, transcript.Sum(nil))
-	if err := c.queueMessages(transcript, append([]byte{typeFinished, 0, 0, finished12Len}, verify...)); err != nil {
+	finished := make([]byte, messageHeaderLen+finished12Len)
+	finished[0], finished[3] = typeFinished, finished12Len
+	schedule.finished(finished[messageHeaderLen:], label, transcript.Sum(nil))
+	if err := c.queueMessages(transcript, finished); err != nil {
 		return err
 	}
 	if err := c.out.flush(c.transport); err != nil {

@@ -114,9 +114,11 @@ func (hs *server13) selectExchange() error {
 			return refuse(CheckKeyShare, AlertIllegalParameter, "one share of each supported group at most", GroupName(share.group))
 		}
 	}
-	for _, share := range h.shares {
-		if slices.Contains(s.groups, share.group) {
-			hs.group, hs.share = share.group, share.data
+	// Among the shares that are here, our order: they cost the client nothing
+	// more. For another share, the client's order.
+	for _, g := range s.groups {
+		if i := slices.IndexFunc(h.shares, func(k keyShare) bool { return k.group == g }); i >= 0 {
+			hs.group, hs.share = g, h.shares[i].data
 			return nil
 		}
 	}
@@ -220,15 +222,8 @@ func (hs *server13) selectKey() error {
 	truncated := hs.transcript.Sum(nil)
 	hs.transcript.Write(h.raw[h.bindersAt:])
 
-	schedule, err := earlySecret13(hs.suite.newHash, psk.key)
-	if err != nil {
-		return internal(err)
-	}
-	want, err := schedule.binder(truncated)
-	if err != nil {
-		return internal(err)
-	}
-	match := subtle.ConstantTimeCompare(want, h.binders[hs.index]) == 1
+	schedule := newSchedule13(hs.suite.newHash, psk.key)
+	match := subtle.ConstantTimeCompare(schedule.binder(nil, truncated), h.binders[hs.index]) == 1
 	if !match || psk.refusal != nil {
 		schedule.wipe()
 		return psk.refused(AlertDecryptError, hs.identity)
@@ -282,13 +277,10 @@ func (hs *server13) sendFlight() ([]byte, error) {
 	if err := c.atKeyChange(); err != nil {
 		return nil, err
 	}
-	keys, err := hs.schedule.handshakeKeys(shared, hs.transcript.Sum(nil))
-	if err != nil {
-		return nil, err
-	}
+	keys := hs.schedule.handshakeKeys(shared, hs.transcript.Sum(nil))
 	// setSecret13 takes the secret over and clears it at the next key.
 	clientFinishedKey := slices.Clone(keys.client)
-	if err := c.in.setSecret13(hs.suite, keys.client); err != nil {
+	if err := c.in.setSecret13(hs.schedule.kdf13, hs.suite, keys.client); err != nil {
 		return nil, err
 	}
 	if hs.hello.hasEarlyData {
@@ -306,14 +298,10 @@ func (hs *server13) sendProtected(serverSecret []byte) error {
 		return err
 	}
 	hs.transcript.Write(extensions)
-	verify, err := finishedMAC(hs.suite.newHash, serverSecret, hs.transcript.Sum(nil))
-	if err != nil {
-		return internal(err)
-	}
-	if err := c.out.setSecret13(hs.suite, serverSecret); err != nil {
+	finished := hs.schedule.finishedMAC([]byte{typeFinished, 0, 0, byte(hs.suite.hash.Size())}, serverSecret, hs.transcript.Sum(nil))
+	if err := c.out.setSecret13(hs.schedule.kdf13, hs.suite, serverSecret); err != nil {
 		return err
 	}
-	finished := append([]byte{typeFinished, 0, 0, byte(len(verify))}, verify...)
 	hs.transcript.Write(finished)
 	if err := c.out.queue(recordHandshake, VersionTLS12, slices.Concat(extensions, finished)); err != nil {
 		return err
@@ -327,27 +315,24 @@ func (hs *server13) readFinished(clientSecret []byte) error {
 	defer clear(clientSecret)
 	c := hs.c
 	transcriptHash := hs.transcript.Sum(nil)
-	keys, err := hs.schedule.applicationKeys(transcriptHash)
-	if err != nil {
-		return err
-	}
+	keys := hs.schedule.applicationKeys(transcriptHash)
 	msg, err := c.readMessage(typeFinished)
 	if err != nil {
 		return err
 	}
-	if err := checkFinished13(hs.suite, msg, clientSecret, transcriptHash); err != nil {
+	if err := hs.schedule.checkFinished(msg, clientSecret, transcriptHash); err != nil {
 		return err
 	}
 	if err := c.atKeyChange(); err != nil {
 		return err
 	}
-	if err := c.in.setSecret13(hs.suite, keys.client); err != nil {
+	if err := c.in.setSecret13(hs.schedule.kdf13, hs.suite, keys.client); err != nil {
 		return err
 	}
-	if err := c.out.setSecret13(hs.suite, keys.server); err != nil {
+	if err := c.out.setSecret13(hs.schedule.kdf13, hs.suite, keys.server); err != nil {
 		return err
 	}
 	c.complete(hs.suite, hs.group, hs.alpn, hs.identity, hs.retried)
-	c.exporter = exporter{newHash: hs.suite.newHash, master: keys.exporter}
+	c.exporter = exporter{suite: hs.suite, master: keys.exporter}
 	return nil
 }

@@ -1,9 +1,6 @@
 package psktls
 
-import (
-	"errors"
-	"hash"
-)
+import "errors"
 
 // ConnectionState describes a connection after its handshake.
 type ConnectionState struct {
@@ -46,7 +43,7 @@ func (c *Conn) complete(s *suite, group uint16, alpn string, identity []byte, re
 
 // exporter holds what keying material is exported from.
 type exporter struct {
-	newHash func() hash.Hash
+	suite   *suite
 	master  []byte // exporter master secret (1.3) or master secret (1.2)
 	randoms []byte // TLS 1.2: client random, server random
 }
@@ -80,10 +77,12 @@ func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([
 	}
 	e := &c.exporter
 	if c.state.Version == VersionTLS13 {
-		out, err := exporter13(e.newHash, e.master, label, context, length)
-		return out, internal(err)
+		out, k := make([]byte, length), newKDF13(e.suite.newHash)
+		defer k.wipe()
+		k.export(out, e.master, label, context)
+		return out, nil
 	}
-	return exporter12(e.newHash, e.master, e.randoms, label, context, length), nil
+	return exporter12(e.suite.newHash, e.master, e.randoms, label, context, length), nil
 }
 
 // ChannelBinding gives the 32 octets of the "tls-exporter" channel binding of

@@ -53,7 +53,7 @@ func (c *caRevokeCommand) Run(a *app) error {
 	}
 	doc := listDocument(made)
 	doc.Files[0].What = fmt.Sprintf("%d added, %s", added, doc.Files[0].What)
-	doc.Next = append([]string{"a broker that reads this file ends their connections by itself within seconds; copy it to those that do not"}, doc.Next...)
+	doc.Next = append([]string{"a broker that reads this file ends their connections by itself within a second; copy it to those that do not"}, doc.Next...)
 	return a.printMade(c.JSON, doc)
 }
 

@@ -157,6 +157,26 @@ func named(keys *protecting.Keys, name string) ([]*keyring.Record, error) {
 	return recs, nil
 }
 
+// openNamed opens the keyring and returns the keys of a name.
+func (f *keyringFlags) openNamed(a *app, name string) (*protecting.Keys, []*keyring.Record, error) {
+	keys, err := f.open(a)
+	if err != nil {
+		return nil, nil, err
+	}
+	recs, err := named(keys, name)
+	return keys, recs, err
+}
+
+// openOnly opens the keyring and returns the one key of a name in one of the states.
+func (f *keyringFlags) openOnly(a *app, name string, states ...keyring.State) (*protecting.Keys, *keyring.Record, error) {
+	keys, err := f.open(a)
+	if err != nil {
+		return nil, nil, err
+	}
+	rec, err := only(keys, name, states...)
+	return keys, rec, err
+}
+
 // only returns the one key of a name in one of the states.
 func only(keys *protecting.Keys, name string, states ...keyring.State) (*keyring.Record, error) {
 	recs, err := named(keys, name)

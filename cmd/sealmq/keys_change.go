@@ -36,11 +36,7 @@ func (c *keysBindCommand) Run(a *app) error {
 			return usageError("cannot use --topics", err.Error(), "")
 		}
 	}
-	keys, err := c.open(a)
-	if err != nil {
-		return err
-	}
-	recs, err := named(keys, c.Name)
+	keys, recs, err := c.openNamed(a, c.Name)
 	if err != nil {
 		return err
 	}
@@ -72,11 +68,7 @@ func (*keysRotateCommand) Example() string { return "sealmq keys rotate plant" }
 
 // Run makes a key of fresh material beside the old one.
 func (c *keysRotateCommand) Run(a *app) error {
-	keys, err := c.open(a)
-	if err != nil {
-		return err
-	}
-	old, err := only(keys, c.Name, keyring.StateActive)
+	keys, old, err := c.openOnly(a, c.Name, keyring.StateActive)
 	if err != nil {
 		return err
 	}
@@ -121,11 +113,7 @@ func (*keysActivateCommand) Example() string { return "sealmq keys activate plan
 
 // Run activates the one pre-active epoch of the key.
 func (c *keysActivateCommand) Run(a *app) error {
-	keys, err := c.open(a)
-	if err != nil {
-		return err
-	}
-	rec, err := only(keys, c.Name, keyring.StatePreActive)
+	keys, rec, err := c.openOnly(a, c.Name, keyring.StatePreActive)
 	if err != nil {
 		return err
 	}
@@ -161,11 +149,7 @@ func (*keysRevokeCommand) Example() string { return "sealmq keys revoke plant --
 
 // Run erases one epoch, or all.
 func (c *keysRevokeCommand) Run(a *app) error {
-	keys, err := c.open(a)
-	if err != nil {
-		return err
-	}
-	recs, err := named(keys, c.Name)
+	keys, recs, err := c.openNamed(a, c.Name)
 	if err != nil {
 		return err
 	}

@@ -52,11 +52,7 @@ func (*keysShowCommand) Example() string { return "sealmq keys show plant" }
 
 // Run prints all epochs of the key.
 func (c *keysShowCommand) Run(a *app) error {
-	keys, err := c.open(a)
-	if err != nil {
-		return err
-	}
-	recs, err := named(keys, c.Name)
+	_, recs, err := c.openNamed(a, c.Name)
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (c *passwdAddCommand) Run(a *app) error {
 	if err := authn.EditAccounts(c.File, true, set); err != nil {
 		return accountError(c.File, err)
 	}
-	a.note("a running broker takes the change over by itself within seconds")
+	a.note("a running broker takes the change over by itself within a second")
 	return nil
 }
 
@@ -138,7 +138,7 @@ func (c *passwdRmCommand) Run(a *app) error {
 	if err != nil {
 		return accountError(c.File, err)
 	}
-	a.note("a running broker takes the change over by itself within seconds")
+	a.note("a running broker takes the change over by itself within a second")
 	return nil
 }
 

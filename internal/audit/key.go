@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/sealmq/sealmq/internal/boundedfile"
 	"github.com/sealmq/sealmq/internal/privfile"
 )
 
@@ -51,7 +52,7 @@ func headFile(file string) string { return file + ".head" }
 // ReadKey reads a public key that a Log wrote.
 func ReadKey(path string) (ed25519.PublicKey, error) {
 	const most = 1 << 10
-	text, err := readBounded(path, most)
+	text, err := boundedfile.Read(path, most)
 	if err != nil {
 		return nil, fmt.Errorf("audit public key: %w", err)
 	}

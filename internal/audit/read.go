@@ -11,20 +11,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
-)
 
-func readBounded(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	b, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(b)) > most {
-		err = fmt.Errorf("%s has more than %d bytes", path, most)
-	}
-	return b, err
-}
+	"github.com/sealmq/sealmq/internal/boundedfile"
+)
 
 // lines calls f with every line of a file, without line end, and its number and offset. A last line without line end is
 // torn.
@@ -185,7 +174,7 @@ func Verify(file string, key ed25519.PublicKey, marks ...Mark) (Report, error) {
 func readHead(file string, key ed25519.PublicKey) (Mark, error) {
 	path := headFile(file)
 	bad := func(what string) error { return &Bad{File: path, Line: 1, What: what} }
-	line, err := readBounded(path, maxLine)
+	line, err := boundedfile.Read(path, maxLine)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Mark{}, bad("the file is missing: whether the end of the log was cut off cannot be told")
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/boundedfile"
 	"github.com/sealmq/sealmq/internal/privfile"
 )
 
@@ -140,7 +141,7 @@ func (w *writer) setAside(n int64) (name string, err error) {
 
 // completeBegin gives a new file its name if it is complete, and removes it if it is not.
 func (w *writer) completeBegin() error {
-	fresh, err := readBounded(w.begun(), 2*maxLine)
+	fresh, err := boundedfile.Read(w.begun(), 2*maxLine)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -148,7 +149,7 @@ func (w *writer) completeBegin() error {
 		return fmt.Errorf("audit file: %w", err)
 	}
 	_, gone := os.Lstat(w.o.File)
-	head, err := readBounded(headFile(w.o.File), maxLine)
+	head, err := boundedfile.Read(headFile(w.o.File), maxLine)
 	if err == nil && errors.Is(gone, fs.ErrNotExist) && len(head) > 0 && bytes.HasSuffix(fresh, head) {
 		return os.Rename(w.begun(), w.o.File)
 	}

@@ -11,10 +11,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
-	"os"
 	"slices"
+
+	"github.com/sealmq/sealmq/internal/boundedfile"
 )
 
 // Bounds of a JWK Set.
@@ -53,12 +53,7 @@ func (s *keySet) find(_ context.Context, kid string, alg Algorithm) (crypto.Publ
 
 // loadKeySet reads a JWK Set from a file. It holds nothing secret, so others may read it.
 func loadKeySet(path string) (*keySet, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("key set: %w", err)
-	}
-	defer f.Close() //nolint:errcheck // only read
-	b, err := io.ReadAll(io.LimitReader(f, maxKeySet+1))
+	b, err := boundedfile.Read(path, maxKeySet)
 	if err != nil {
 		return nil, fmt.Errorf("key set: %w", err)
 	}

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sealmq/sealmq/cose"
 	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/ca"
 	"github.com/sealmq/sealmq/internal/protecting"
@@ -171,7 +170,13 @@ func (l *lab) makeKeys(dir string) error {
 		{deviceName, keyring.UseP2, l.device, []*protecting.Keys{login}},
 		{"login", keyring.UseP1, login, []*protecting.Keys{l.device}},
 	} {
-		rec, err := newRecord(k.name, k.use)
+		var topics []string
+		switch k.use {
+		case keyring.UseP1, keyring.UseP2, keyring.UseP3: // credentials have none
+		default:
+			topics = []string{"r/#"}
+		}
+		rec, err := protecting.NewRecord(k.name, k.use, topics, nil)
 		if err != nil {
 			return err
 		}
@@ -185,43 +190,4 @@ func (l *lab) makeKeys(dir string) error {
 		}
 	}
 	return nil
-}
-
-// newRecord makes an active key of the usual algorithm.
-func newRecord(name string, use keyring.Use) (*keyring.Record, error) {
-	rec := &keyring.Record{Use: use, Group: name, State: keyring.StateActive, Topics: []string{"r/#"}}
-	generate := cose.Algorithm(0)
-	switch use {
-	case keyring.UseMAC:
-		rec.Alg, rec.Sender = cose.AlgHMAC256, keyring.SenderRule{Kind: keyring.SenderWire, Size: protecting.SenderSize}
-	case keyring.UseS:
-		rec.Alg, rec.Sender = cose.AlgA256GCM, keyring.SenderRule{Kind: keyring.SenderWire, Size: protecting.SenderSize}
-	case keyring.UseSign:
-		rec.Alg = cose.AlgEdDSA
-	case keyring.UseEnc:
-		rec.Alg, rec.ContentAlg, rec.Sender.Kind = cose.AlgECDHESA256KW, cose.AlgA256GCM, keyring.SenderAnonymous
-	case keyring.UseP1:
-		rec.Alg, rec.ContentAlg, rec.Sender.Kind, rec.Topics = cose.AlgECDHESA256KW, cose.AlgA256GCM, keyring.SenderAnonymous, nil
-	case keyring.UseP2:
-		rec.Alg, rec.Sender.Kind, rec.Topics, generate = cose.AlgHMAC256, keyring.SenderClientID, nil, cose.AlgA256GCM
-	case keyring.UseP3:
-		rec.Alg, rec.Topics = cose.AlgEdDSA, nil
-	default:
-		return nil, fmt.Errorf("no key for use %v is needed", use)
-	}
-	if generate == 0 {
-		generate = rec.Alg
-	}
-	var err error
-	if rec.Key, err = cose.GenerateKey(generate); err != nil {
-		return nil, err
-	}
-	rec.KID = protecting.PublicKID(rec.Thumbprint())
-	if use.Symmetric() {
-		rec.KID, err = protecting.NewSymmetricKID()
-	}
-	if use == keyring.UseSign || use == keyring.UseP3 {
-		rec.Sender = keyring.SenderRule{Kind: keyring.SenderFixed, ID: rec.KID}
-	}
-	return rec, err
 }

@@ -361,30 +361,35 @@ func TestAttack38_KeepAlive(t *testing.T) {
 	}
 }
 
+// quarrel has several clients with the Client Identifier "c" each come, subscribe, publish, unsubscribe and go some times.
+func (r *rig) quarrel(wg *sync.WaitGroup, clients, times int) {
+	for i := range clients {
+		wg.Go(func() {
+			for j := range times {
+				c := r.open()
+				b := c.encode(nil, connectPacket("c", expiry(uint32(j%2)*100), func(p *mqtt.Connect) { p.CleanStart = (i+j)%3 == 0 }))
+				for k := range 5 {
+					f := fmt.Sprint("f/", k%2)
+					b = c.encode(b, &mqtt.Subscribe{PacketID: 1, Subscriptions: []mqtt.Subscription{{Filter: f, QoS: 1}, {Filter: "$share/g/" + f, QoS: 1}}})
+					p := msg(f, "x", mqtt.QoS(1+i%2))
+					p.PacketID = mqtt.PacketID(k + 1)
+					b = c.encode(b, p)
+					b = c.encode(b, &mqtt.Unsubscribe{PacketID: 2, Filters: []string{f}})
+				}
+				c.raw(b...)
+				_, _ = c.read()
+				_ = c.conn.Close()
+			}
+		})
+	}
+}
+
 // TestAttack51_OneIdentifier: clients with one Client Identifier subscribe, unsubscribe, publish and take over from each
 // other at the same time; in the end there is one session, and nothing is left of it after it ended.
 func TestAttack51_OneIdentifier(t *testing.T) {
 	bubble(t, func(r *rig) {
 		var wg sync.WaitGroup
-		for i := range 8 {
-			wg.Go(func() {
-				for j := range 40 {
-					c := r.open()
-					b := c.encode(nil, connectPacket("c", expiry(uint32(j%2)*100), func(p *mqtt.Connect) { p.CleanStart = (i+j)%3 == 0 }))
-					for k := range 5 {
-						f := fmt.Sprint("f/", k%2)
-						b = c.encode(b, &mqtt.Subscribe{PacketID: 1, Subscriptions: []mqtt.Subscription{{Filter: f, QoS: 1}, {Filter: "$share/g/" + f, QoS: 1}}})
-						p := msg(f, "x", 2)
-						p.PacketID = mqtt.PacketID(k + 1)
-						b = c.encode(b, p)
-						b = c.encode(b, &mqtt.Unsubscribe{PacketID: 2, Filters: []string{f}})
-					}
-					c.raw(b...)
-					_, _ = c.read()
-					_ = c.conn.Close()
-				}
-			})
-		}
+		r.quarrel(&wg, 8, 40)
 		wg.Wait()
 		r.wait(time.Second)
 		c := r.connect("c")

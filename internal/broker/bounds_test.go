@@ -364,6 +364,42 @@ func TestAttack41_RetainedBomb(t *testing.T) {
 			}
 		}, with(func(s *Settings) { s.RetainedBytes = 4000 }))
 	})
+	t.Run("principal", func(t *testing.T) {
+		bubble(t, func(r *rig) {
+			hog, other := r.connect("hog", user("hog")), r.connect("other", user("other"))
+			for i := range 4 {
+				want := mqtt.Success
+				if i >= 3 {
+					want = mqtt.QuotaExceeded
+				}
+				if code := hog.publish(retain(fmt.Sprint(i), "x")); code != want {
+					t.Errorf("message %d: %v", i, code)
+				}
+			}
+			if code := other.publish(retain("3", "x")); code != mqtt.Success {
+				t.Errorf("of somebody else: %v", code)
+			}
+			if code := hog.publish(retain("3", "y")); code != mqtt.QuotaExceeded {
+				t.Errorf("in place of somebody else's: %v", code)
+			}
+			if code := hog.publish(retain("0", "y")); code != mqtt.Success {
+				t.Errorf("in place of its own: %v", code)
+			}
+			if code := other.publish(retain("0", "z")); code != mqtt.Success {
+				t.Errorf("taken over: %v", code)
+			}
+			if code := hog.publish(retain("4", "x")); code != mqtt.Success {
+				t.Errorf("after one was taken over: %v", code)
+			}
+			big := strings.Repeat("x", 3000)
+			if code := other.publish(retain("0", big)); code != mqtt.QuotaExceeded {
+				t.Errorf("bytes: %v", code)
+			}
+			if code := other.publish(retain("0", "")); code != mqtt.Success {
+				t.Errorf("cleared: %v", code)
+			}
+		}, with(func(s *Settings) { s.RetainedMessagesPerOwner, s.RetainedBytesPerOwner = 3, 2000 }))
+	})
 	t.Run("v3", func(t *testing.T) {
 		bubble(t, func(r *rig) {
 			pub := r.connect("pub", v3)
@@ -423,8 +459,8 @@ func TestAttack40_ExpiryFreesAll(t *testing.T) {
 		}
 		r.wait(61 * time.Second) // what was asked for is a hundred years
 		n := r.b.Snapshot()
-		if n.Sessions != 1 || n.QueuedBytes != 0 || n.Subscriptions != 0 || r.b.groups.len() != 0 || len(r.b.owners.count) != 0 {
-			t.Errorf("left behind: %+v, %d groups, %v", n, r.b.groups.len(), r.b.owners.count)
+		if n.Sessions != 1 || n.QueuedBytes != 0 || n.Subscriptions != 0 || r.b.groups.len() != 0 || r.b.owners.len() != 0 {
+			t.Errorf("left behind: %+v, %d groups, %d owners", n, r.b.groups.len(), r.b.owners.len())
 		}
 		if rows := r.rows(); rows != rows0 {
 			t.Errorf("left on disk: %+v", rows)
@@ -565,25 +601,7 @@ func TestAttack51_Administration(t *testing.T) {
 	bubble(t, func(r *rig) {
 		var clients, admin sync.WaitGroup
 		over := make(chan struct{})
-		for i := range 4 {
-			clients.Go(func() {
-				for j := range 50 {
-					c := r.open()
-					b := c.encode(nil, connectPacket("c", expiry(uint32(j%2)*100), func(p *mqtt.Connect) { p.CleanStart = (i+j)%3 == 0 }))
-					for k := range 4 {
-						f := fmt.Sprint("f/", k%2)
-						b = c.encode(b, &mqtt.Subscribe{PacketID: 1, Subscriptions: []mqtt.Subscription{{Filter: f, QoS: 1}, {Filter: "$share/g/" + f, QoS: 1}}})
-						p := msg(f, "x", 1)
-						p.PacketID = mqtt.PacketID(k + 1)
-						b = c.encode(b, p)
-						b = c.encode(b, &mqtt.Unsubscribe{PacketID: 2, Filters: []string{f}})
-					}
-					c.raw(b...)
-					_, _ = c.read()
-					_ = c.conn.Close()
-				}
-			})
-		}
+		r.quarrel(&clients, 4, 50)
 		for range 2 {
 			admin.Go(func() {
 				for {
@@ -608,8 +626,8 @@ func TestAttack51_Administration(t *testing.T) {
 		}
 		r.wait(2 * time.Second) // connections that linger
 		n := r.b.Snapshot()
-		if n.Sessions != 0 || n.Subscriptions != 0 || n.QueuedBytes != 0 || n.Clients != 0 || r.b.groups.len() != 0 || len(r.b.owners.count) != 0 {
-			t.Errorf("left behind: %+v, %d groups, %v", n, r.b.groups.len(), r.b.owners.count)
+		if n.Sessions != 0 || n.Subscriptions != 0 || n.QueuedBytes != 0 || n.Clients != 0 || r.b.groups.len() != 0 || r.b.owners.len() != 0 {
+			t.Errorf("left behind: %+v, %d groups, %d owners", n, r.b.groups.len(), r.b.owners.len())
 		}
 		if rows := r.rows(); rows != rows0 {
 			t.Errorf("left on disk: %+v", rows)

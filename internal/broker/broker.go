@@ -92,7 +92,7 @@ func New(o Options) *Broker {
 	b.flusher.init()
 	b.timers.wake = make(chan struct{}, 1)
 	b.starts = make(chan *conn)
-	b.owners.count = make(map[uint64]int32)
+	b.owners.init()
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
 	return b
 }

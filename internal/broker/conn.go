@@ -288,6 +288,10 @@ func (c *conn) receive(data []byte) (more bool) {
 		return true
 	}
 	c.keepRest(w, data[n:], n > 0)
+	if len(w.touched) > 1 {
+		// Other readers that are ready may have more for the same clients, and then one write takes all of it.
+		runtime.Gosched()
+	}
 	if w.bye {
 		return c.out.pending() > 0 // the client wants to read no more than that
 	}

@@ -39,7 +39,7 @@ func defaults() Settings {
 		TopicLevels: 128, SubscriptionsPerSession: 1000, FiltersPerSubscribe: 100,
 		ReceiveMaximum: 100, UnackedMessagesV3: 1000, UnackedBytes: 16 << 20, SendQuota: 100, TopicAliasMaximum: 10,
 		Queue: session.Limits{Messages: 1000, Bytes: 64 << 20, Memory: 64}, QueueTotalBytes: 1 << 30,
-		AckWait: 5 * time.Second, RetainedMessages: 1000, RetainedBytes: 64 << 20, SessionsPerOwner: 100,
+		AckWait: 5 * time.Second, RetainedMessages: 1000, RetainedBytes: 64 << 20, RetainedMessagesPerOwner: 1000, RetainedBytesPerOwner: 64 << 20, SessionsPerOwner: 100,
 		SessionExpiryMax: math.MaxUint32, SessionExpiryV3: 3600, WillDelayMax: math.MaxUint32,
 		MessageExpiryMax: math.MaxUint32,
 	}

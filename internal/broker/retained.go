@@ -50,7 +50,29 @@ func (b *Broker) putRetained(m *message.Message) error {
 	if grows > 0 && b.retained.Bytes()+grows > set.RetainedBytes {
 		return limited(errQuota, "limits.retained.bytes", "no room for "+strconv.FormatInt(grows, 10)+" bytes more")
 	}
+	if err := b.mayHold(m, old, set); err != nil {
+		return err
+	}
 	b.retained.Put(m)
+	return nil
+}
+
+// mayHold refuses m when its author holds as much as one principal may. What it replaces of its own makes room.
+func (b *Broker) mayHold(m, old *message.Message, set *Settings) error {
+	if m.Author == nil {
+		return nil // the broker itself
+	}
+	held := b.retained.Held(m)
+	count, grows := 1, int64(m.Size())
+	if old != nil && old.Author != nil && *old.Author == *m.Author {
+		count, grows = 0, grows-int64(old.Size())
+	}
+	if held.Count+count > set.RetainedMessagesPerOwner && count > 0 {
+		return overLimit(errQuota, "limits.retained.messages_per_principal", set.RetainedMessagesPerOwner, "as many retained messages of "+m.Author.String())
+	}
+	if grows > 0 && held.Bytes+grows > set.RetainedBytesPerOwner {
+		return limited(errQuota, "limits.retained.bytes_per_principal", "no room for "+strconv.FormatInt(grows, 10)+" bytes more of "+m.Author.String())
+	}
 	return nil
 }
 
@@ -187,7 +209,7 @@ func (s *clientSession) roomForReplay() <-chan struct{} {
 		return nil
 	}
 	if s.shrunk == nil {
-		s.shrunk = make(chan struct{})
+		s.own().shrunk = make(chan struct{})
 	}
 	return s.shrunk
 }

@@ -51,6 +51,10 @@ type Settings struct {
 	AckWait          time.Duration // longest time an acknowledgement waits for a slow online subscriber
 	RetainedMessages int
 	RetainedBytes    int64
+
+	RetainedMessagesPerOwner int // of one principal
+	RetainedBytesPerOwner    int64
+
 	SessionsPerOwner int           // durable sessions of one principal
 	SessionExpiryMax uint32        // seconds; cap on what MQTT 5 clients ask for
 	SessionExpiryV3  uint32        // seconds; MQTT 3 sessions with Clean Session 0

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/sealmq/sealmq/internal/message"
+	"github.com/sealmq/sealmq/internal/router"
 	"github.com/sealmq/sealmq/internal/session"
 	"github.com/sealmq/sealmq/internal/store"
 	"github.com/sealmq/sealmq/mqtt"
@@ -33,6 +34,7 @@ type work struct {
 	props   []byte
 	frames  [4]frame // QoS 0 copies: MQTT 3 or 5, RETAIN 0 or 1
 	pending []pending
+	room    router.Room[*clientSession] // of the message being routed
 }
 
 // frame is an encoded PUBLISH that several receivers share.
@@ -82,6 +84,7 @@ func (w *work) release() {
 	w.count()        // flushing may have sent more
 	clear(w.pending) // empty, unless a panic came in between
 	w.pending = w.pending[:0]
+	w.room.Clear()
 	w.out, w.entry, w.arrival, w.b = outgoing{}, outgoing{}, message.Arrival{}, nil
 	works.Put(w)
 }

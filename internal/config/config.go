@@ -194,10 +194,12 @@ type Queue struct {
 	QoS0Offline bool
 }
 
-// Retained bounds all retained messages together.
+// Retained bounds all retained messages together, and those of one principal.
 type Retained struct {
-	Messages int
-	Bytes    Size
+	Messages             int
+	Bytes                Size
+	MessagesPerPrincipal int
+	BytesPerPrincipal    Size
 }
 
 // OnFull is what happens when a session's queue has no room.

@@ -274,7 +274,7 @@ func TestReference(t *testing.T) {
 
 // TestReferenceExample: the example in the reference is valid.
 func TestReferenceExample(t *testing.T) {
-	_, rest, _ := strings.Cut(Reference(), "```yaml\n")
+	_, rest, _ := strings.Cut(Reference(), "```yaml sealmq.yaml\n")
 	example, _, ok := strings.Cut(rest, "```")
 	if !ok {
 		t.Fatal("no example")

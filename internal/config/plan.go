@@ -80,7 +80,7 @@ limits:
   publish_bytes: {per_client: unlimited}
   queue: {messages: 100000, bytes: 256MiB}
   queue_total: 4GiB
-  retained: {messages: 1000000, bytes: 1GiB}
+  retained: {messages: 1000000, bytes: 1GiB, messages_per_principal: 1000000, bytes_per_principal: 1GiB}
   sessions_per_principal: 1000000
 storage: {engine: memory}
 `

@@ -53,7 +53,7 @@ This page is generated from the table that reads the file.
 
 The least file is ` + "`version: 1`" + `. A small one:
 
-` + "```yaml" + `
+` + "```yaml sealmq.yaml" + `
 version: 1
 listeners:
   - {name: local, bind: "127.0.0.1:1883"}
@@ -61,5 +61,13 @@ auth: {anonymous: true}
 acl:
   publish: {allow: ["sensors/#"], deny: ["sensors/secret/#"]}
   subscribe: {allow: ["sensors/#"]}
+` + "```" + `
+
+` + "```console" + `
+$ sealmq config check sealmq.yaml
+sealmq.yaml is valid
+$ sealmq config show sealmq.yaml --origin
+…
+$ sealmq serve --config sealmq.yaml
 ` + "```" + `
 `

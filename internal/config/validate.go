@@ -77,6 +77,7 @@ func (c *Config) checkSizes(d *decoder) {
 		{"limits.publish_bytes.burst", l.PublishBytes.Burst, l.PublishBytes.PerClient != UnlimitedByteRate},
 		{"limits.queue.bytes", l.Queue.Bytes, true},
 		{"limits.retained.bytes", l.Retained.Bytes, l.Retained.Messages > 0},
+		{"limits.retained.bytes_per_principal", l.Retained.BytesPerPrincipal, l.Retained.Messages > 0},
 	}
 	for _, h := range holders {
 		if h.used && h.size < l.Packet {
@@ -139,6 +140,8 @@ func (c *Config) pointless() []pointless {
 		{pointless{"limits.publish_rate.burst", "limits.publish_rate.per_client is unlimited"}, c.Limits.PublishRate.PerClient == UnlimitedRate},
 		{pointless{"limits.publish_bytes.burst", "limits.publish_bytes.per_client is unlimited"}, c.Limits.PublishBytes.PerClient == UnlimitedByteRate},
 		{pointless{"limits.retained.bytes", "limits.retained.messages is 0"}, c.Limits.Retained.Messages == 0},
+		{pointless{"limits.retained.messages_per_principal", "limits.retained.messages is 0"}, c.Limits.Retained.Messages == 0},
+		{pointless{"limits.retained.bytes_per_principal", "limits.retained.messages is 0"}, c.Limits.Retained.Messages == 0},
 		{pointless{"storage.sync", "storage.engine is memory"}, c.Storage.Engine == EngineMemory},
 		{pointless{"storage.ack_before_sync", "storage.engine is memory"}, c.Storage.Engine == EngineMemory},
 	} {

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/sealmq/sealmq/client"
-	"github.com/sealmq/sealmq/cose"
 	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/ca"
 	"github.com/sealmq/sealmq/internal/config"
@@ -170,7 +169,7 @@ func (p *plant) makeKeys() error {
 		{"press-7", keyring.UseP2, nil, p.press, []*protecting.Keys{p.login}},
 		{"login", keyring.UseP1, nil, p.login, []*protecting.Keys{p.press}},
 	} {
-		rec, err := newRecord(k.name, k.use, k.topics)
+		rec, err := protecting.NewRecord(k.name, k.use, k.topics, nil)
 		if err != nil {
 			return err
 		}
@@ -184,37 +183,6 @@ func (p *plant) makeKeys() error {
 		}
 	}
 	return nil
-}
-
-// newRecord makes an active key.
-func newRecord(name string, use keyring.Use, topics []string) (*keyring.Record, error) {
-	rec := &keyring.Record{Use: use, Group: name, State: keyring.StateActive, Topics: topics}
-	generate := cose.Algorithm(0)
-	switch use {
-	case keyring.UseSign, keyring.UseP3:
-		rec.Alg = cose.AlgEdDSA
-	case keyring.UseEnc, keyring.UseP1:
-		rec.Alg, rec.ContentAlg, rec.Sender.Kind = cose.AlgECDHESA256KW, cose.AlgA256GCM, keyring.SenderAnonymous
-	case keyring.UseP2:
-		rec.Alg, rec.Sender.Kind, generate = cose.AlgHMAC256, keyring.SenderClientID, cose.AlgA256GCM
-	default:
-		return nil, fmt.Errorf("no key for use %v is needed", use)
-	}
-	if generate == 0 {
-		generate = rec.Alg
-	}
-	var err error
-	if rec.Key, err = cose.GenerateKey(generate); err != nil {
-		return nil, err
-	}
-	rec.KID = protecting.PublicKID(rec.Thumbprint())
-	if use == keyring.UseP2 {
-		rec.KID, err = protecting.NewSymmetricKID()
-	}
-	if use == keyring.UseSign || use == keyring.UseP3 {
-		rec.Sender = keyring.SenderRule{Kind: keyring.SenderFixed, ID: rec.KID}
-	}
-	return rec, err
 }
 
 // close ends the clients, the wires and the broker.

@@ -143,7 +143,7 @@ var checks = []check{
 		"A command that was valid once stays valid: open the gate, once more. A signature does not help, a time and a counter do.",
 	}, replayOff},
 	{Entry{
-		"key-no-expiry", Low, "Keys without an end",
+		"key-no-expiry", Low, "Keys that are never replaced",
 		"A key that leaked unnoticed is good for ever. An end makes its replacement routine before it is an emergency.",
 	}, keyNoExpiry},
 	{Entry{

@@ -96,16 +96,18 @@ func accountProblem(m *Model, s *sheet) {
 
 func keyShared(m *Model, s *sheet) {
 	const shown = 5
-	for _, f := range m.PSKFiles {
-		for _, names := range f.Shared {
-			list := strings.Join(names[:min(shown, len(names))], ", ")
-			if len(names) > shown {
-				list += fmt.Sprintf(" and %d more", len(names)-shown)
-			}
-			s.add(f.Place, fmt.Sprintf("%d identities of %s have one key: %s", len(names), f.Path, list), "give each device a key of its own")
+	for _, k := range m.SharedKeys {
+		list := strings.Join(k.Names[:min(shown, len(k.Names))], ", ")
+		if len(k.Names) > shown {
+			list += fmt.Sprintf(" and %d more", len(k.Names)-shown)
 		}
-		if f.Err != "" {
-			s.add(f.Place, f.Path+": "+f.Err, "correct the file")
+		s.add(k.Place, fmt.Sprintf("%d have one key: %s (%s)", len(k.Names), list, strings.Join(k.Files, ", ")), "give each device a key of its own")
+	}
+	for _, a := range m.Accounts {
+		if a.SameAs != "" {
+			s.add(a.Place, a.Name+" has the verifier of "+a.SameAs+", so both have one password", m.say(
+				"sealmq passwd add FILE "+a.Name, "set a password of its own with mosquitto_passwd", "",
+			))
 		}
 	}
 }

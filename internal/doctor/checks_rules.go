@@ -117,11 +117,8 @@ func replayOff(m *Model, s *sheet) {
 }
 
 func keyNoExpiry(m *Model, s *sheet) {
-	if m.Protection == nil {
-		return
-	}
-	for _, k := range m.Protection.NoExpiry {
-		s.add(k.Place, k.Name+": "+k.Why, "rotate it and give the new one an end: sealmq keys rotate")
+	for _, k := range m.OldKeys {
+		s.add(k.Place, "the key "+k.Name+" is in use since "+k.Since.UTC().Format(time.DateOnly), "replace it: sealmq keys rotate, give the next one to those who need it, sealmq keys activate")
 	}
 }
 

@@ -46,7 +46,8 @@ type Model struct {
 	Bridges    []Bridge
 	Files      []File
 	Accounts   []Account
-	PSKFiles   []PSKFile
+	SharedKeys []SharedKey
+	OldKeys    []OldKey
 	Lockout    *Lockout
 	Rules      []Rule
 	NoRules    []Place // places where access rules belong and are not
@@ -170,15 +171,15 @@ type Account struct {
 	Weak         string // why its verifier is weak
 	Broken       bool   // the verifier is no protection at all
 	Passwordless bool
+	SameAs       string // the account that has the same verifier, "" without one
 	Err          string
 }
 
-// PSKFile is a file of pre-shared keys.
-type PSKFile struct {
-	Place  Place
-	Path   string
-	Shared [][]string // identities that have one key
-	Err    string
+// SharedKey is one key of several: identities with a pre-shared key, clients with a login key or a certificate.
+type SharedKey struct {
+	Place Place
+	Files []string // files and folders that it was found in
+	Names []string // at least two
 }
 
 // Lockout is what stops guessing.
@@ -225,7 +226,6 @@ type Protection struct {
 	Uncovered []string // filters of access rules that no rule of protection covers
 	Observe   []Place  // rules that look and do not refuse
 	NoReplay  []ProtectionRule
-	NoExpiry  []ProtectionKey
 }
 
 // ProtectionRule is a rule that lets old messages pass.
@@ -234,11 +234,11 @@ type ProtectionRule struct {
 	Topic string
 }
 
-// ProtectionKey is a key of a keyring.
-type ProtectionKey struct {
+// OldKey is a key of a keyring that is in use and was not replaced for long.
+type OldKey struct {
 	Place Place
 	Name  string
-	Why   string
+	Since time.Time
 }
 
 // Storage is where state is kept.

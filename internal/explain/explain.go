@@ -41,14 +41,20 @@ type Explanation struct {
 type Answer struct {
 	Explanation
 	Login *Explanation `json:"login,omitempty"`
+	// Payload are the rules that what is published must satisfy besides. Whether it does only the message itself can say.
+	Payload []string `json:"payload,omitempty"`
 }
 
 // Text is the answer for a terminal.
 func (a *Answer) Text() string {
-	if a.Login == nil {
-		return a.Explanation.Text()
+	text := a.Explanation.Text()
+	if a.Login != nil {
+		text = a.Login.Text() + text
 	}
-	return a.Login.Text() + a.Explanation.Text()
+	for _, rule := range a.Payload {
+		text += "  payload        must satisfy " + rule + "\n"
+	}
+	return text
 }
 
 // Granted reports whether everything that was asked about is allowed.

@@ -7,12 +7,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/sealmq/sealmq/internal/boundedfile"
 )
 
 // Bounds of what is read.
@@ -84,6 +84,8 @@ type Problem struct {
 	File string
 	Line int // 0 for a file as a whole
 	Err  error
+	// Unread says that Mosquitto may know more than what was read here: a part of the configuration is missing.
+	Unread bool
 }
 
 func (p *Problem) Error() string {
@@ -96,7 +98,7 @@ func (p *Problem) Error() string {
 // Load reads a file and what it includes. A file that cannot be read at all is an error; an include that cannot be read
 // is one of the Problems.
 func Load(path string) (*Config, error) {
-	data, err := readFile(path)
+	data, err := boundedfile.Read(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -114,26 +116,6 @@ func parse(name string, data []byte, follow bool) *Config {
 	return c
 }
 
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
-	}
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s has more than %d bytes", path, maxFile)
-	}
-	return data, err
-}
-
 // reader collects the directives of a file and its includes.
 type reader struct {
 	c      *Config
@@ -142,7 +124,12 @@ type reader struct {
 }
 
 func (r *reader) problem(file string, line int, err error) {
-	r.c.Problems = append(r.c.Problems, Problem{file, line, err})
+	r.c.Problems = append(r.c.Problems, Problem{File: file, Line: line, Err: err})
+}
+
+// unread is a problem that leaves a part of the configuration out.
+func (r *reader) unread(file string, line int, err error) {
+	r.c.Problems = append(r.c.Problems, Problem{File: file, Line: line, Err: err, Unread: true})
 }
 
 // read takes the lines of one file. Mosquitto follows include_dir in the main file only.
@@ -160,7 +147,7 @@ func (r *reader) read(name string, data []byte, main bool) {
 		word, rest, _ := strings.Cut(strings.TrimLeft(line, " "), " ")
 		d := Directive{Name: strings.TrimRight(word, "\t\r"), Args: strings.Trim(rest, " \t\r"), File: name, Line: n}
 		if len(r.c.Directives) >= maxDirectives {
-			r.problem(name, n, fmt.Errorf("more than %d directives", maxDirectives))
+			r.unread(name, n, fmt.Errorf("more than %d directives", maxDirectives))
 			return
 		}
 		r.c.Directives = append(r.c.Directives, d)
@@ -171,13 +158,13 @@ func (r *reader) read(name string, data []byte, main bool) {
 		case !main:
 			r.problem(name, n, errors.New("include_dir within an included file has no effect"))
 		case !r.follow:
-			r.problem(name, n, errors.New("include_dir was not followed"))
+			r.unread(name, n, errors.New("include_dir was not followed"))
 		default:
 			r.include(&d)
 		}
 	}
 	if err := scanner.Err(); err != nil {
-		r.problem(name, n+1, err)
+		r.unread(name, n+1, err)
 	}
 }
 
@@ -189,7 +176,7 @@ func (r *reader) include(d *Directive) {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		r.problem(d.File, d.Line, err)
+		r.unread(d.File, d.Line, err)
 		return
 	}
 	var names []string
@@ -201,13 +188,13 @@ func (r *reader) include(d *Directive) {
 	slices.Sort(names)
 	for _, n := range names {
 		if r.files++; r.files > maxFiles {
-			r.problem(d.File, d.Line, fmt.Errorf("more than %d files", maxFiles))
+			r.unread(d.File, d.Line, fmt.Errorf("more than %d files", maxFiles))
 			return
 		}
 		path := filepath.Join(dir, n)
-		data, err := readFile(path)
+		data, err := boundedfile.Read(path, maxFile)
 		if err != nil {
-			r.problem(d.File, d.Line, err)
+			r.unread(d.File, d.Line, err)
 			continue
 		}
 		r.read(path, data, false)
@@ -232,7 +219,7 @@ func (c *Config) sort() {
 			bridge = &c.Bridges[len(c.Bridges)-1]
 		case scope == OfBridge:
 			if bridge == nil {
-				c.Problems = append(c.Problems, Problem{d.File, d.Line, errors.New(d.Name + " belongs to a bridge, and no connection was begun")})
+				c.Problems = append(c.Problems, Problem{File: d.File, Line: d.Line, Err: errors.New(d.Name + " belongs to a bridge, and no connection was begun")})
 				continue
 			}
 			bridge.Directives = append(bridge.Directives, d)

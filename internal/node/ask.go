@@ -14,6 +14,7 @@ import (
 	"github.com/sealmq/sealmq/internal/control"
 	"github.com/sealmq/sealmq/internal/explain"
 	"github.com/sealmq/sealmq/internal/identity"
+	"github.com/sealmq/sealmq/internal/payload"
 	"github.com/sealmq/sealmq/mqtt"
 	"github.com/sealmq/sealmq/protect"
 )
@@ -65,6 +66,14 @@ type oracle struct {
 	login     *authn.Login
 	listeners []config.Listener
 	places    places
+	payload   *payload.Settings
+	groups    map[string][]acl.Selector
+}
+
+func newOracle(c *config.Config, policy *acl.Policy, login *authn.Login) *oracle {
+	return &oracle{
+		policy: policy, login: login, listeners: c.Listeners, places: newPlaces(c), payload: c.PayloadSettings(), groups: c.ACL.Groups,
+	}
 }
 
 // Ask answers a question by the configuration and the files it names, without a broker.
@@ -73,7 +82,7 @@ func Ask(plan *config.Plan, q *Question) (explain.Answer, error) {
 	if err != nil {
 		return explain.Answer{}, fmt.Errorf("access rules: %w", err)
 	}
-	o := oracle{policy: policy, listeners: plan.Config.Listeners, places: newPlaces(plan.Config)}
+	o := newOracle(plan.Config, policy, nil)
 	if q.Listener != "" {
 		marks, err := protect.NewMarks(noMarks{})
 		if err != nil {
@@ -100,6 +109,9 @@ func (o *oracle) ask(q *Question) (explain.Answer, error) {
 		return explain.Answer{}, err
 	}
 	a := explain.Answer{Explanation: explain.Ask(o.policy, &q.Query)}
+	if q.Action == identity.Publish || q.Action == identity.Retain || q.Action == identity.Will {
+		a.Payload = payload.Show(o.payload, o.groups, q.Topic).Rules
+	}
 	if q.Listener == "" {
 		return a, nil
 	}
@@ -199,7 +211,7 @@ func from(ev *identity.Evidence) string {
 
 // answerBy makes questions answered by the rules, the login and the listeners in force, as c wrote them.
 func (n *Node) answerBy(c *config.Config) {
-	n.oracle.Store(&oracle{policy: n.rules.current.Load().policy, login: n.login, listeners: c.Listeners, places: newPlaces(c)})
+	n.oracle.Store(newOracle(c, n.rules.current.Load().policy, n.login))
 }
 
 // Ask answers a question by what is in force.

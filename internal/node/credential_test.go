@@ -2,10 +2,10 @@ package node
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -140,11 +140,7 @@ func (b *credentialBroker) stop(t *testing.T, n *Node) {
 		return
 	}
 	b.Node = nil
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := n.Stop(ctx); err != nil {
-		t.Error(err)
-	}
+	stop(t, n)
 }
 
 // connect is a CONNECT with the credential of a form, sealed over its own bytes.
@@ -305,5 +301,59 @@ func TestCredentialRefusalIsExplained(t *testing.T) {
 	}
 	if p := (identity.Principal{Method: "p3", Name: "press"}); !strings.Contains(log, p.Method) {
 		t.Errorf("the log does not name the method:\n%s", log)
+	}
+}
+
+// TestBackupKeepsMarks: a credential that was used before a backup is refused by the broker that was made of it, and a
+// backup whose list of used credentials is missing or changed makes none.
+func TestBackupKeepsMarks(t *testing.T) {
+	b := newCredentialBroker(t)
+	b.stop(t, b.Node)
+	b.plan.Config.Storage.Engine = config.EngineDisk
+	b.start(t)
+	used := b.connect(t, keyring.UseP3, 5, "press", 7, nil)
+	if code := b.code(t, used); code != mqtt.Success {
+		t.Fatal(code)
+	}
+	saved := filepath.Join(b.dir, "saved")
+	if _, err := (operator{n: b.Node, plan: b.plan}).Backup(t.Context(), saved, false); err != nil {
+		t.Fatal(err)
+	}
+	b.stop(t, b.Node)
+
+	log := slog.New(slog.DiscardHandler)
+	fresh := filepath.Join(b.dir, "fresh")
+	if _, err := Restore(saved, fresh, log, false); err != nil {
+		t.Fatal(err)
+	}
+	b.plan.Config.Node.DataDir, b.plan.Config.Audit.File = fresh, filepath.Join(fresh, "audit.log")
+	b.start(t)
+	if code := b.code(t, used); code != mqtt.BadUserNameOrPassword {
+		t.Errorf("the same credential once more: %v", code)
+	}
+	if code := b.code(t, b.connect(t, keyring.UseP3, 5, "press", 8, nil)); code != mqtt.Success {
+		t.Errorf("the next one: %v", code)
+	}
+
+	marks := filepath.Join(saved, marksFile)
+	whole, err := os.ReadFile(marks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, damage := range map[string]func() error{
+		"shorter": func() error { return os.WriteFile(marks, whole[:len(whole)-1], 0o600) },
+		"missing": func() error { return os.Remove(marks) },
+	} {
+		if err := damage(); err != nil {
+			t.Fatal(err)
+		}
+		to := filepath.Join(b.dir, "from "+name)
+		var none *NoBackupError
+		if _, err := Restore(saved, to, log, false); !errors.As(err, &none) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: something was made: %v", name, err)
+		}
 	}
 }

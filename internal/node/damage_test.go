@@ -2,7 +2,6 @@ package node
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sealmq/sealmq/client"
 	"github.com/sealmq/sealmq/internal/config"
@@ -33,15 +31,6 @@ func planFor(t *testing.T, data string) *config.Plan {
 func startIn(t *testing.T, data string) (*Node, error) {
 	t.Helper()
 	return Start(t.Context(), planFor(t, data), slog.New(slog.DiscardHandler), "test")
-}
-
-func stop(t *testing.T, n *Node) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := n.Stop(ctx); err != nil {
-		t.Error(err)
-	}
 }
 
 // filled makes a data folder with a session, its queue and retained messages.

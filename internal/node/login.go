@@ -2,12 +2,14 @@ package node
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/config"
@@ -53,12 +55,15 @@ const marksFile = "credentials.state"
 
 // usedCredentials is the file of marks, opened with the first configuration that needs it and kept until the broker ends.
 type usedCredentials struct {
+	mu    sync.Mutex // guards the fields
 	file  *protect.StateFile
 	marks *protect.Marks
 }
 
 // open returns the marks, nil when no credentials are accepted.
 func (u *usedCredentials) open(c *config.Config) (*protect.Marks, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	if u.marks != nil || !c.Auth.Offers(config.AuthByCredential) {
 		return u.marks, nil
 	}
@@ -77,7 +82,29 @@ func (u *usedCredentials) open(c *config.Config) (*protect.Marks, error) {
 	return marks, nil
 }
 
+// copy writes the marks to a new file and returns its SHA-256; without credentials there is neither.
+func (u *usedCredentials) copy(path string) (sum string, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.file == nil {
+		return "", nil
+	}
+	if err := u.file.Copy(path); err != nil {
+		return "", err
+	}
+	_, sum, err = readMarks(path)
+	return sum, err
+}
+
+// readMarks returns a file of marks that nobody writes to, and its SHA-256.
+func readMarks(path string) (text []byte, sum string, err error) {
+	text, err = privfile.Read(path, maxMarks)
+	return text, fmt.Sprintf("%x", sha256.Sum256(text)), err
+}
+
 func (u *usedCredentials) close() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	if u.file == nil {
 		return nil
 	}

@@ -68,18 +68,27 @@ auth:
 // startNode runs a broker until the end of the test.
 func startNode(tb testing.TB, plan *config.Plan) *Node {
 	tb.Helper()
-	n, err := Start(tb.Context(), plan, slog.New(slog.NewTextHandler(tb.Output(), nil)), "test")
+	return startNodeLog(tb, plan, slog.NewTextHandler(tb.Output(), nil))
+}
+
+// startNodeLog is startNode with another log.
+func startNodeLog(tb testing.TB, plan *config.Plan, log slog.Handler) *Node {
+	tb.Helper()
+	n, err := Start(tb.Context(), plan, slog.New(log), "test")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := n.Stop(ctx); err != nil {
-			tb.Error(err)
-		}
-	})
+	tb.Cleanup(func() { stop(tb, n) })
 	return n
+}
+
+func stop(tb testing.TB, n *Node) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := n.Stop(ctx); err != nil {
+		tb.Error(err)
+	}
 }
 
 // wire is a raw connection.

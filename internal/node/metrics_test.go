@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -42,17 +41,7 @@ func watched(t *testing.T) *Node {
 		t.Fatal(err)
 	}
 	plan.Config.Node.DataDir = t.TempDir()
-	n, err := Start(t.Context(), plan, slog.New(slog.DiscardHandler), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		if err := n.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	n := startNode(t, plan)
 	n.SetFindings(map[string]int{"high": 2})
 	return n
 }

@@ -17,9 +17,9 @@ import (
 	"time"
 
 	"github.com/sealmq/sealmq/client"
-	"github.com/sealmq/sealmq/cose"
 	"github.com/sealmq/sealmq/internal/config"
 	"github.com/sealmq/sealmq/internal/pkitest"
+	"github.com/sealmq/sealmq/internal/protecting"
 	"github.com/sealmq/sealmq/keyring"
 	"github.com/sealmq/sealmq/mqtt"
 	"github.com/sealmq/sealmq/protect"
@@ -121,13 +121,9 @@ func (s *sealedNode) start() {
 
 func (s *sealedNode) stop() {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
 	n := s.n
 	s.n = nil
-	if err := n.Stop(ctx); err != nil {
-		s.Error(err)
-	}
+	stop(s, n)
 }
 
 // reload applies what is in the files now.
@@ -266,38 +262,21 @@ func (s *sealedNode) onDisk(text string) (where string) {
 	return where
 }
 
-var nextKID byte
-
-// key makes a record of a use on plant/# after change.
+// key makes a record of a use on plant/# after change. Who signs is named.
 func key(t testing.TB, name string, use keyring.Use, change func(*keyring.Record)) *keyring.Record {
 	t.Helper()
-	nextKID++
-	r := &keyring.Record{
-		Use: use, State: keyring.StateActive, Group: name, Topics: []string{"plant/#"}, KID: []byte{0xa0, 1, nextKID, 0, 1},
-		Sender: keyring.SenderRule{Kind: keyring.SenderAnonymous},
-	}
-	switch use {
-	case keyring.UseR, keyring.UseS:
-		r.Alg, r.Sender = cose.AlgA256GCM, keyring.SenderRule{Kind: keyring.SenderWire, Size: 2}
-	case keyring.UseMAC:
-		r.Alg, r.Sender = cose.AlgHMAC256, keyring.SenderRule{Kind: keyring.SenderWire, Size: 2}
-	case keyring.UseSign:
-		r.Alg, r.Sender = cose.AlgEdDSA, keyring.SenderRule{Kind: keyring.SenderFixed, ID: []byte(name)}
-	case keyring.UseEnc:
-		r.Alg, r.ContentAlg = cose.AlgECDHESA256KW, cose.AlgA256GCM
-	}
-	if change != nil {
-		change(r)
-	}
-	var err error
-	if r.Key, err = cose.GenerateKey(r.Alg); err != nil {
-		t.Fatal(err)
-	}
-	if !use.Symmetric() {
-		tp := r.Key.Thumbprint()
-		r.KID = tp[:8]
-	}
-	if err := r.Validate(); err != nil {
+	r, err := protecting.NewRecord(name, use, []string{"plant/#"}, func(r *keyring.Record) {
+		switch {
+		case use == keyring.UseSign:
+			r.Sender = keyring.SenderRule{Kind: keyring.SenderFixed, ID: []byte(name)}
+		case use.Symmetric():
+			r.Sender.Size = 2
+		}
+		if change != nil {
+			change(r)
+		}
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	return r

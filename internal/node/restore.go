@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/sealmq/sealmq/internal/privfile"
 	"github.com/sealmq/sealmq/internal/store"
 	"github.com/sealmq/sealmq/internal/store/pebblestore"
 )
@@ -63,7 +64,15 @@ func Restore(from, data string, log *slog.Logger, dryRun bool) (Restored, error)
 	}
 	options := pebblestore.Options{Logger: log}
 	to := filepath.Join(data, storeFolder)
-	if err := pebblestore.Restore(filepath.Join(from, storeFolder), to, options); err != nil {
+	if n.Marks != "" {
+		err = restoreMarks(from, data, n.Marks)
+	}
+	if err == nil {
+		if err = pebblestore.Restore(filepath.Join(from, storeFolder), to, options); err != nil && n.Marks != "" {
+			err = errors.Join(err, os.Remove(filepath.Join(data, marksFile)))
+		}
+	}
+	if err != nil {
 		if !existed {
 			err = errors.Join(err, os.Remove(data))
 		}
@@ -76,6 +85,19 @@ func Restore(from, data string, log *slog.Logger, dryRun bool) (Restored, error)
 	}
 	r.Epoch, err = epochOf(s)
 	return r, errors.Join(err, s.Close())
+}
+
+// restoreMarks brings back which credentials were used. Without them a recorded login could be repeated, so that a backup
+// without its marks, or with damaged ones, is refused.
+func restoreMarks(from, data, want string) error {
+	text, sum, err := readMarks(filepath.Join(from, marksFile))
+	if err == nil && sum != want {
+		err = fmt.Errorf("%s is damaged: its SHA-256 is %s, expected %s", marksFile, sum, want)
+	}
+	if err != nil {
+		return &NoBackupError{from, err}
+	}
+	return privfile.Create(filepath.Join(data, marksFile), text)
 }
 
 // checkTarget refuses a folder that is in use or holds anything. existed says that it is there, and empty.

@@ -2,13 +2,11 @@ package node
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -84,13 +82,7 @@ func TestRotation(t *testing.T) {
 	check(os.WriteFile(file, []byte(rotationConfig), 0o600))
 	plan, err := config.FromFlags(config.Flags{Config: file})
 	check(err)
-	n, err := Start(t.Context(), plan, slog.New(slog.DiscardHandler), "test")
-	check(err)
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		check(n.Stop(ctx))
-	}()
+	n := startNode(t, plan)
 	good, bad := p.Client(), p.Client()
 	conns := make([]*tls.Conn, count)
 	revoked := func(i int) bool { return i%10 == 3 }

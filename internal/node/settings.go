@@ -59,6 +59,10 @@ func settings(plan *config.Plan) broker.Settings {
 		AckWait:          l.AckWait,
 		RetainedMessages: l.Retained.Messages,
 		RetainedBytes:    int64(l.Retained.Bytes),
+
+		RetainedMessagesPerOwner: l.Retained.MessagesPerPrincipal,
+		RetainedBytesPerOwner:    int64(l.Retained.BytesPerPrincipal),
+
 		SessionsPerOwner: l.SessionsPerPrincipal,
 		SessionExpiryMax: seconds32(l.SessionExpiryMax),
 		SessionExpiryV3:  seconds32(l.SessionExpiryV3),

@@ -9,12 +9,13 @@ import (
 	"github.com/sealmq/sealmq/internal/config"
 )
 
-// WatchInterval is how often the files that a reload reads are looked at. They are few, and looking at them, unlike being
-// told of changes, also sees files that are renamed into place, mounted, or reached through a link that is switched.
-const WatchInterval = 2 * time.Second
+// WatchInterval is how often the files that a reload reads are looked at, so that two looks and the reload fit into a
+// second. They are few, and looking at them, unlike being told of changes, also sees files that are renamed into place,
+// mounted, or reached through a link that is switched.
+const WatchInterval = 400 * time.Millisecond
 
 // settled is how old a change must be before it is believed to be whole, unless the next look sees the same.
-const settled = time.Second
+const settled = WatchInterval
 
 // A watch remembers what the files looked like when they were last read. It belongs to one goroutine.
 type watch struct {

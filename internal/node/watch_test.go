@@ -2,7 +2,6 @@ package node
 
 import (
 	"bytes"
-	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -153,17 +152,7 @@ func TestEntitlement(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := new(logged)
-	n, err := Start(t.Context(), plan, slog.New(slog.NewTextHandler(log, nil)), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := n.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	n := startNodeLog(t, plan, slog.NewTextHandler(log, nil))
 	conns := make([]*wire, count)
 	for i := range conns {
 		conns[i] = dial(t, n, mqtt.V5)
@@ -277,17 +266,7 @@ storage: {engine: memory}
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := Start(t.Context(), plan, slog.New(slog.DiscardHandler), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := n.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	n := startNode(t, plan)
 	a, b := dialPSK(t, n, "a", keyA), dialPSK(t, n, "b", keyB)
 	write("a:" + keyA + "\nb:" + strings.Repeat("c3", 16) + "\n")
 	n.Poll(plan, time.Now())
@@ -322,17 +301,7 @@ storage: {engine: memory}
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := Start(t.Context(), plan, slog.New(slog.DiscardHandler), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := n.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	n := startNode(t, plan)
 	w := dial(t, n, mqtt.V5)
 	w.raw(rawConnect(5, "c", []byte("a"), nil))
 	if code, ok := w.connack(); !ok || code != mqtt.Success {

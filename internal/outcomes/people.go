@@ -3,12 +3,10 @@ package outcomes
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"time"
 
 	"github.com/sealmq/sealmq/client"
-	"github.com/sealmq/sealmq/cose"
 	"github.com/sealmq/sealmq/internal/protecting"
 	"github.com/sealmq/sealmq/keyring"
 	"github.com/sealmq/sealmq/protect"
@@ -52,12 +50,11 @@ func newPeople(dir string) (*people, error) {
 	if p.memberID, err = p.member.SenderID(); err != nil {
 		return nil, err
 	}
-	wire := keyring.SenderRule{Kind: keyring.SenderWire, Size: protecting.SenderSize}
 	for _, k := range []struct {
 		name string
 		use  keyring.Use
 	}{{groupMAC, keyring.UseMAC}, {groupR, keyring.UseR}, {groupS, keyring.UseS}} {
-		rec, err := newRecord(k.name, k.use, wire)
+		rec, err := protecting.NewRecord(k.name, k.use, allTopics(), nil)
 		if err != nil {
 			return nil, err
 		}
@@ -74,7 +71,7 @@ func newPeople(dir string) (*people, error) {
 			return nil, err
 		}
 	}
-	rec, err := newRecord(readerKey, keyring.UseEnc, keyring.SenderRule{Kind: keyring.SenderAnonymous})
+	rec, err := protecting.NewRecord(readerKey, keyring.UseEnc, allTopics(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -96,11 +93,12 @@ func newPeople(dir string) (*people, error) {
 // giveBroker makes what the broker has in common with others, and what it has for itself.
 func (p *people) giveBroker() error {
 	for who, k := range map[string]*protecting.Keys{"publisher": p.publisher, "member": p.member} {
-		rec, err := newRecord(toBroker, keyring.UseS, keyring.SenderRule{Kind: keyring.SenderClientID})
+		rec, err := protecting.NewRecord(toBroker, keyring.UseS, []string{branchTLS + "/#", branchGroup + "/#"}, func(rec *keyring.Record) {
+			rec.Sender, rec.Pairwise = keyring.SenderRule{Kind: keyring.SenderClientID}, true
+		})
 		if err != nil {
 			return err
 		}
-		rec.Pairwise, rec.Topics = true, []string{branchTLS + "/#", branchGroup + "/#"}
 		p.own[who+" "+toBroker] = rec
 		theirs := rec.Clone()
 		theirs.Group = who
@@ -108,21 +106,20 @@ func (p *people) giveBroker() error {
 			return err
 		}
 	}
-	hand, err := newRecord(handKey, keyring.UseSign, keyring.SenderRule{})
+	hand, err := protecting.NewRecord(handKey, keyring.UseSign, []string{branchGroup + "/#"}, func(rec *keyring.Record) { rec.Broker = true })
 	if err != nil {
 		return err
 	}
-	hand.Sender = keyring.SenderRule{Kind: keyring.SenderFixed, ID: hand.KID}
-	hand.Broker, hand.Topics = true, []string{branchGroup + "/#"}
 	if err := errors.Join(give(hand, p.broker), give(hand.Public(), p.reader)); err != nil {
 		return err
 	}
 	for name, branch := range map[string]string{fieldKey: branchGroup, restKey: branchTLS} {
-		rec, err := newRecord(name, keyring.UseR, keyring.SenderRule{Kind: keyring.SenderRedistribution})
+		rec, err := protecting.NewRecord(name, keyring.UseR, []string{branch + "/#"}, func(rec *keyring.Record) {
+			rec.Sender = keyring.SenderRule{Kind: keyring.SenderRedistribution}
+		})
 		if err != nil {
 			return err
 		}
-		rec.Topics = []string{branch + "/#"}
 		if err := give(rec, p.broker); err != nil {
 			return err
 		}
@@ -152,14 +149,14 @@ func (p *people) giveOwn(who string, k *protecting.Keys) error {
 		name string
 		use  keyring.Use
 	}{{pairMAC, keyring.UseMAC}, {pairS, keyring.UseS}, {signKey, keyring.UseSign}} {
-		rec, err := newRecord(key.name, key.use, keyring.SenderRule{Kind: keyring.SenderFixed, ID: []byte(who)})
+		rec, err := protecting.NewRecord(key.name, key.use, allTopics(), func(rec *keyring.Record) {
+			if key.use != keyring.UseSign {
+				rec.Sender, rec.Pairwise = keyring.SenderRule{Kind: keyring.SenderFixed, ID: []byte(who)}, true
+			}
+		})
 		if err != nil {
 			return err
 		}
-		if key.use == keyring.UseSign {
-			rec.Sender.ID = rec.KID
-		}
-		rec.Pairwise = key.use != keyring.UseSign
 		p.own[who+" "+key.name] = rec
 		public := rec.Public()
 		public.Group = who + "-" + key.name
@@ -189,32 +186,6 @@ func give(rec *keyring.Record, to ...*protecting.Keys) error {
 		}
 	}
 	return nil
-}
-
-// newRecord makes an active key.
-func newRecord(name string, use keyring.Use, sender keyring.SenderRule) (*keyring.Record, error) {
-	rec := &keyring.Record{Use: use, Group: name, State: keyring.StateActive, Topics: allTopics(), Sender: sender}
-	switch use {
-	case keyring.UseR, keyring.UseS:
-		rec.Alg = cose.AlgA256GCM
-	case keyring.UseMAC:
-		rec.Alg = cose.AlgHMAC256
-	case keyring.UseSign:
-		rec.Alg = cose.AlgEdDSA
-	case keyring.UseEnc:
-		rec.Alg, rec.ContentAlg = cose.AlgECDHESA256KW, cose.AlgA256GCM
-	default:
-		return nil, fmt.Errorf("no key for use %v is needed", use)
-	}
-	var err error
-	if rec.Key, err = cose.GenerateKey(rec.Alg); err != nil {
-		return nil, err
-	}
-	rec.KID = protecting.PublicKID(rec.Thumbprint())
-	if use.Symmetric() {
-		rec.KID, err = protecting.NewSymmetricKID()
-	}
-	return rec, err
 }
 
 // sealing is how the holder of a keyring seals by a mechanism. The Client Identifier matters only on the way to a broker.

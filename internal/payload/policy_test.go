@@ -14,6 +14,7 @@ import (
 	"github.com/sealmq/sealmq/internal/acl"
 	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/message"
+	"github.com/sealmq/sealmq/internal/protecting"
 	"github.com/sealmq/sealmq/keyring"
 	"github.com/sealmq/sealmq/mqtt"
 	"github.com/sealmq/sealmq/protect"
@@ -60,40 +61,28 @@ func (c *clock) Now() time.Time { return c.now }
 
 var begin = time.Unix(1_800_000_000, 0)
 
+// newRecord makes a record of a use on all topics after change. Its sender and its kid can be told by its name.
 func newRecord(t testing.TB, name string, use keyring.Use, change func(*keyring.Record)) *keyring.Record {
 	t.Helper()
-	r := &keyring.Record{
-		Use: use, State: keyring.StateActive, Group: name, Topics: []string{"#"}, KID: append([]byte(name), 0, 1),
-		Sender: keyring.SenderRule{Kind: keyring.SenderAnonymous},
-	}
-	switch use {
-	case keyring.UseR, keyring.UseS:
-		r.Alg, r.Sender = cose.AlgA128GCM, keyring.SenderRule{Kind: keyring.SenderWire, Size: 2}
-	case keyring.UseMAC:
-		r.Alg, r.Sender = cose.AlgHMAC256, keyring.SenderRule{Kind: keyring.SenderWire, Size: 2}
-	case keyring.UseSign:
-		r.Alg, r.Sender = cose.AlgEdDSA, keyring.SenderRule{Kind: keyring.SenderFixed, ID: []byte(name)}
-	case keyring.UseEnc:
-		r.Alg, r.ContentAlg = cose.AlgECDHESA128KW, cose.AlgA128GCM
-	}
-	if change != nil {
-		change(r)
-	}
-	var err error
-	if r.Key, err = cose.GenerateKey(r.Alg); err != nil {
-		t.Fatal(err)
-	}
-	if !use.Symmetric() {
-		tp := r.Key.Thumbprint()
-		r.KID = tp[:8]
-	}
-	if err := r.Validate(); err != nil {
+	r, err := protecting.NewRecord(name, use, []string{"#"}, func(r *keyring.Record) {
+		if use.Symmetric() {
+			r.KID = append([]byte(name), 0, 1)
+			r.Sender.Size = 2
+		}
+		if use == keyring.UseSign {
+			r.Sender = keyring.SenderRule{Kind: keyring.SenderFixed, ID: []byte(name)}
+		}
+		if change != nil {
+			change(r)
+		}
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
 
-// bench is a policy with what surrounds it.
+// harness is a policy with what surrounds it.
 type harness struct {
 	testing.TB
 	*Policy

@@ -177,12 +177,26 @@ func (s *Log) Save(key, value []byte) error {
 	return nil
 }
 
-// rewrite replaces the file by one with the last values only.
-func (s *Log) rewrite() error {
+// Copy writes the last values, as they are at one moment, to a new log file. It survives a crash once Copy has returned.
+func (s *Log) Copy(path string) error {
+	s.mu.Lock()
+	b := s.compact()
+	s.mu.Unlock()
+	return Create(path, b)
+}
+
+// compact returns a log with the last values only.
+func (s *Log) compact() []byte {
 	b := []byte(logMagic)
 	for key, value := range s.last {
 		b = appendRecord(b, []byte(key), value)
 	}
+	return b
+}
+
+// rewrite replaces the file by one with the last values only.
+func (s *Log) rewrite() error {
+	b := s.compact()
 	if s.f != nil {
 		if err := s.f.Close(); err != nil {
 			return err

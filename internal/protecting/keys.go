@@ -4,7 +4,6 @@
 package protecting
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -160,18 +159,6 @@ func (k *Keys) session(owner *keyring.Record) (*protect.Session, error) {
 	k.sessions[string(owner.KID)] = s
 	return s, nil
 }
-
-// NewSymmetricKID makes a kid for a new symmetric key: six random bytes and epoch 1.
-func NewSymmetricKID() ([]byte, error) {
-	kid := make([]byte, 6, 8)
-	if _, err := rand.Read(kid); err != nil {
-		return nil, fmt.Errorf("kid: %w", err)
-	}
-	return append(kid, 0, 1), nil
-}
-
-// PublicKID is the kid of a public key: the first bytes of its thumbprint.
-func PublicKID(thumbprint [32]byte) []byte { return bytes.Clone(thumbprint[:SenderSize]) }
 
 // Exists reports whether there is a keyring in path.
 func Exists(path string) bool {

@@ -43,38 +43,13 @@ func newKeys(t *testing.T) *Keys {
 // add makes a record of a use and puts it into the keyrings, whole into the first and its public half into the others.
 func add(t *testing.T, name string, use keyring.Use, to ...*Keys) *keyring.Record {
 	t.Helper()
-	rec := &keyring.Record{Use: use, Group: name, State: keyring.StateActive, Topics: []string{"p/#"}}
-	generate := cose.Algorithm(0)
-	switch use {
-	case keyring.UseR, keyring.UseS:
-		rec.Alg, rec.Sender = cose.AlgA256GCM, keyring.SenderRule{Kind: keyring.SenderWire, Size: SenderSize}
-	case keyring.UseMAC:
-		rec.Alg, rec.Sender = cose.AlgHMAC256, keyring.SenderRule{Kind: keyring.SenderWire, Size: SenderSize}
-	case keyring.UseSign, keyring.UseP3:
-		rec.Alg = cose.AlgEdDSA
-	case keyring.UseEnc, keyring.UseP1:
-		rec.Alg, rec.ContentAlg, rec.Sender.Kind = cose.AlgECDHESA256KW, cose.AlgA256GCM, keyring.SenderAnonymous
-	case keyring.UseP2:
-		rec.Alg, rec.Sender.Kind, generate = cose.AlgHMAC256, keyring.SenderClientID, cose.AlgA256GCM
-	}
-	if generate == 0 {
-		generate = rec.Alg
-	}
-	var err error
-	if rec.Key, err = cose.GenerateKey(generate); err != nil {
-		t.Fatal(err)
-	}
-	rec.KID = PublicKID(rec.Thumbprint())
-	if use.Symmetric() {
-		if rec.KID, err = NewSymmetricKID(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if use == keyring.UseSign || use == keyring.UseP3 {
-		rec.Sender = keyring.SenderRule{Kind: keyring.SenderFixed, ID: rec.KID}
-	}
+	topics := []string{"p/#"}
 	if use == keyring.UseP1 || use == keyring.UseP2 || use == keyring.UseP3 {
-		rec.Topics = nil
+		topics = nil
+	}
+	rec, err := NewRecord(name, use, topics, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
 	for i, k := range to {
 		part := rec
@@ -169,8 +144,9 @@ func TestManyPublishersFewReaders(t *testing.T) {
 	}
 }
 
-// TestClientSeam runs the Protector in two clients with a broker between them: publish, retained, and a will.
-func TestClientSeam(t *testing.T) {
+// openBroker runs a broker that lets everybody in until the test ends, and returns its URL.
+func openBroker(t *testing.T) string {
+	t.Helper()
 	plan, err := config.FromFlags(config.Flags{Dev: true, Listen: []string{"mqtt://127.0.0.1:0"}})
 	if err != nil {
 		t.Fatal(err)
@@ -179,14 +155,19 @@ func TestClientSeam(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		if err := n.Stop(ctx); err != nil {
 			t.Error(err)
 		}
-	}()
-	server := "mqtt://" + n.Addrs()[0].String()
+	})
+	return "mqtt://" + n.Addrs()[0].String()
+}
+
+// TestClientSeam runs the Protector in two clients with a broker between them: publish, retained, and a will.
+func TestClientSeam(t *testing.T) {
+	server := openBroker(t)
 	sender, receiver := newKeys(t), newKeys(t)
 	add(t, "group", keyring.UseR, sender, receiver)
 	add(t, "signer", keyring.UseSign, sender, receiver)

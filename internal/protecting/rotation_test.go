@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/sealmq/sealmq/client"
-	"github.com/sealmq/sealmq/internal/config"
-	"github.com/sealmq/sealmq/internal/node"
 	"github.com/sealmq/sealmq/keyring"
 	"github.com/sealmq/sealmq/mqtt"
 	"github.com/sealmq/sealmq/protect"
@@ -120,22 +116,7 @@ func member(t *testing.T, server, id string, k *Keys) *received {
 // TestRotationUnderLoad: two publishers change to the next epoch at different times and never stop. The member that was
 // given it opens every message; the one that was left out opens those of the old epoch and none of the next.
 func TestRotationUnderLoad(t *testing.T) {
-	plan, err := config.FromFlags(config.Flags{Dev: true, Listen: []string{"mqtt://127.0.0.1:0"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := node.Start(t.Context(), plan, slog.New(slog.NewTextHandler(io.Discard, nil)), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		if err := n.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	server := "mqtt://" + n.Addrs()[0].String()
+	server := openBroker(t)
 	office, press, stays, leaves := newKeys(t), newKeys(t), newKeys(t), newKeys(t)
 	epoch1 := add(t, "plant", keyring.UseR, office, press, stays, leaves)
 	exporter := add(t, "office", keyring.UseSign, office, press, stays)

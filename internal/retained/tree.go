@@ -1,6 +1,7 @@
 package retained
 
 import (
+	"hash/maphash"
 	"slices"
 	"sort"
 	"strings"
@@ -31,6 +32,24 @@ type Tree struct {
 	chunks [][]*item // in the order of compare; none is empty
 	peak   int       // most topics since the map was made
 	bytes  int64
+	held   map[uint64]Holding // by authorKey
+}
+
+// Holding is what is retained of one author.
+type Holding struct {
+	Count int
+	Bytes int64
+}
+
+var authorSeed = maphash.MakeSeed()
+
+// authorKey stands for the author of a message, so that a holding does not keep a principal in memory. Two authors of the
+// same hash, which nobody can look for, would share a holding.
+func authorKey(m *message.Message) uint64 {
+	if m.Author == nil {
+		return 0 // the broker itself
+	}
+	return maphash.Comparable(authorSeed, *m.Author)
 }
 
 // item is a topic and its message. It stays when the message is replaced, so that neither hash nor order change.
@@ -40,7 +59,7 @@ type item struct {
 }
 
 // New returns an empty Tree.
-func New() *Tree { return &Tree{topics: make(map[string]*item)} }
+func New() *Tree { return &Tree{topics: make(map[string]*item), held: make(map[uint64]Holding)} }
 
 // Put retains m in place of what its topic had, and returns that, or nil [MQTT-3.3.1-5]. A message without payload
 // deletes instead and is never stored [MQTT-3.3.1-6] [MQTT-3.3.1-7].
@@ -50,10 +69,10 @@ func (t *Tree) Put(m *message.Message) (previous *message.Message) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.bytes += int64(m.Size())
+	t.count(m, 1)
 	if it := t.topics[m.Topic()]; it != nil {
 		previous, it.message = it.message, m
-		t.bytes -= int64(previous.Size())
+		t.count(previous, -1)
 		return previous
 	}
 	it := &item{strings.Clone(m.Topic()), m}
@@ -71,7 +90,7 @@ func (t *Tree) Delete(name string) (previous *message.Message) {
 	if it == nil {
 		return nil
 	}
-	t.bytes -= int64(it.message.Size())
+	t.count(it.message, -1)
 	delete(t.topics, name)
 	t.remove(name)
 	if t.peak >= shrinkMin && len(t.topics) <= t.peak/4 { // a Go map keeps its memory
@@ -106,6 +125,26 @@ func (t *Tree) Bytes() int64 {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.bytes
+}
+
+// Held returns what is retained of the author of m.
+func (t *Tree) Held(m *message.Message) Holding {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.held[authorKey(m)]
+}
+
+// count adds a message to the sums, or takes it away.
+func (t *Tree) count(m *message.Message, sign int) {
+	size := int64(sign * m.Size())
+	t.bytes += size
+	k := authorKey(m)
+	h := t.held[k]
+	if h = (Holding{h.Count + sign, h.Bytes + size}); h.Count == 0 {
+		delete(t.held, k)
+	} else {
+		t.held[k] = h
+	}
 }
 
 // Match calls yield with each message that f matches, in a fixed order of the topics, until yield returns false. No

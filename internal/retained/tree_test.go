@@ -13,14 +13,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/message"
 	"github.com/sealmq/sealmq/mqtt"
 	"github.com/sealmq/sealmq/topic"
 )
 
-func newMessage(name, payload string) *message.Message {
-	return message.New(&mqtt.Publish{Topic: name, Payload: []byte(payload), Retain: true}, "c", nil, 1)
+func newMessage(name, payload string) *message.Message { return messageOf(nil, name, payload) }
+
+func messageOf(author *identity.Principal, name, payload string) *message.Message {
+	return message.New(&mqtt.Publish{Topic: name, Payload: []byte(payload), Retain: true}, "c", author, 1)
 }
+
+// authors are two principals and the broker itself; the last is the same principal as the first, at another place.
+var authors = []*identity.Principal{{Method: "password", Name: "a"}, {Method: "token", Name: "a"}, nil, {Method: "password", Name: "a"}}
 
 func genName() *rapid.Generator[string] {
 	level := rapid.SampledFrom([]string{"a", "b", "ab", "a-b", "", "$s", "\x01", "~", "é"})
@@ -57,7 +63,7 @@ func TestModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
 				name := genName().Draw(t, "name")
-				msg := newMessage(name, rapid.SampledFrom([]string{"", "x", "longer"}).Draw(t, "payload"))
+				msg := messageOf(rapid.SampledFrom(authors).Draw(t, "author"), name, rapid.SampledFrom([]string{"", "x", "longer"}).Draw(t, "payload"))
 				if previous := tree.Put(msg); previous != m[name] {
 					t.Fatalf("Put(%q) returned another message", name)
 				}
@@ -115,14 +121,31 @@ func pages(tree *Tree, f topic.Filter, limit int) (names []string) {
 // checkSizes compares counts, bytes and the order of all chunks with a model.
 func checkSizes(t interface{ Fatalf(string, ...any) }, tree *Tree, m map[string]*message.Message) {
 	var bytes int64
+	held := map[identity.Principal]Holding{}
+	of := func(author *identity.Principal) identity.Principal {
+		if author == nil {
+			return identity.Principal{}
+		}
+		return *author
+	}
 	for name, x := range m {
 		bytes += int64(x.Size())
+		h := held[of(x.Author)]
+		held[of(x.Author)] = Holding{h.Count + 1, h.Bytes + int64(x.Size())}
 		if tree.Get(name) != x {
 			t.Fatalf("Get(%q) returned another message", name)
 		}
 	}
 	if tree.Count() != len(m) || tree.Bytes() != bytes {
 		t.Fatalf("Count() = %d, Bytes() = %d, want %d and %d", tree.Count(), tree.Bytes(), len(m), bytes)
+	}
+	for _, author := range authors {
+		if got := tree.Held(messageOf(author, "a", "x")); got != held[of(author)] {
+			t.Fatalf("held of %v: %+v, want %+v", author, got, held[of(author)])
+		}
+	}
+	if len(tree.held) != len(held) {
+		t.Fatalf("%d authors are counted, want %d", len(tree.held), len(held))
 	}
 	all := slices.Concat(tree.chunks...)
 	if len(all) != len(m) {

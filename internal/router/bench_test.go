@@ -66,14 +66,15 @@ func load(n int, c Config, filter func(i int) string) loaded {
 // each measures uncached or cached matches of names in turn, each of which must have want targets.
 func (l loaded) each(b *testing.B, names []string, want int) {
 	b.Helper()
+	room := new(Room[*client])
 	for _, name := range names {
-		l.Match(name)
+		l.MatchIn(room, name)
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
 	i := 0
 	for b.Loop() {
-		if len(l.Match(names[i]).Targets) != want {
+		if len(l.MatchIn(room, names[i]).Targets) != want {
 			b.Fatal("wrong number of targets")
 		}
 		if i++; i == len(names) {

@@ -53,7 +53,7 @@ func settings() broker.Settings {
 		TopicAliasMaximum: topicAliasMaximum,
 		Queue:             session.Limits{Messages: 1000, Bytes: 1 << 20, Memory: 100},
 		QueueTotalBytes:   1 << 24, AckWait: time.Second,
-		RetainedMessages: 100, RetainedBytes: 1 << 20, SessionsPerOwner: 100,
+		RetainedMessages: 100, RetainedBytes: 1 << 20, RetainedMessagesPerOwner: 100, RetainedBytesPerOwner: 1 << 20, SessionsPerOwner: 100,
 		SessionExpiryMax: sessionExpiryMax, SessionExpiryV3: 7200, WillDelayMax: 3600, MessageExpiryMax: 0xFFFFFFFF,
 		KeepAliveMax: serverKeepAlive,
 	}

@@ -1,9 +1,12 @@
 package gather
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"math/big"
 	"os"
@@ -14,10 +17,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealmq/sealmq/cose"
 	"github.com/sealmq/sealmq/internal/authn"
 	"github.com/sealmq/sealmq/internal/config"
 	"github.com/sealmq/sealmq/internal/doctor"
 	"github.com/sealmq/sealmq/internal/pkitest"
+	"github.com/sealmq/sealmq/keyring"
 )
 
 // setUp copies an example and makes the files that it names, with their weaknesses.
@@ -43,30 +48,24 @@ func setUp(t *testing.T, example string) string {
 		}
 	}
 	write(example, string(text), 0o644)
-	makePKI(t, write)
+	makePKI(t, weak, write)
 	strong, err := authn.NewVerifier(authn.Argon2id, []byte("correct horse battery staple"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	write("keys/pump.key", "{}", 0o600)
-	if weak {
-		old := time.Now().Add(-2 * oldKey)
-		if err := os.Chtimes(filepath.Join(dir, "keys/pump.key"), old, old); err != nil {
-			t.Fatal(err)
-		}
-	}
+	makeKeyrings(t, dir, weak)
 	write("acl", "user alice\ntopic readwrite plant/#\n", 0o600)
 	if !weak {
 		write("passwd", "alice:"+strong.Encode()+"\n", 0o600)
-		write("psk.txt", "pump-1:00112233445566778899aabbccddeeff\npump-2:ffeeddccbbaa99887766554433221100\n", 0o600)
+		write("psk.txt", "pump-1:"+pumpKey+"\npump-2:ffeeddccbbaa99887766554433221100\n", 0o600)
 		if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		return filepath.Join(dir, example)
 	}
 	salt, hash := "AAAAAAAAAAAAAAAA", strings.Repeat("A", 86)+"=="
-	write("passwd", "alice:"+strong.Encode()+"\nbob:$6$"+salt+"$"+hash+"\ncarol:$7$101$"+salt+"$"+hash+"\ndave:passwordless\nerin:$9$x\n", 0o644)
-	write("psk.txt", "pump-1:00112233445566778899aabbccddeeff\npump-2:00112233445566778899AABBCCDDEEFF\n", 0o600)
+	write("passwd", "alice:"+strong.Encode()+"\nbob:$6$"+salt+"$"+hash+"\ncarol:$7$101$"+salt+"$"+hash+"\ndave:passwordless\nerin:$9$x\nfrank:"+strong.Encode()+"\n", 0o644)
+	write("psk.txt", "pump-1:"+pumpKey+"\npump-2:"+strings.ToUpper(pumpKey)+"\n", 0o600)
 	write("acl", "topic readwrite #\npattern read $SYS/#\npattern readwrite plant/#\npattern read x/%c/#\n", 0o600)
 	if err := os.Mkdir(filepath.Join(dir, "data"), 0o755); err != nil {
 		t.Fatal(err)
@@ -74,9 +73,66 @@ func setUp(t *testing.T, example string) string {
 	return filepath.Join(dir, example)
 }
 
+// pumpKey is the key of the pumps: of pump-1 alone, where all is well.
+const pumpKey = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+// makeKeyrings writes keys, whose key of each state but one is as old as a weak one may be, and logins, with the key of pump-1:
+// for pump-1 itself, or for pump-3.
+func makeKeyrings(t *testing.T, dir string, weak bool) {
+	t.Helper()
+	ring := func(name string, records ...*keyring.Record) *keyring.Dir {
+		d, err := keyring.Create(filepath.Join(dir, name), keyring.Secret{})
+		if err == nil {
+			err = d.Add(records...)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	message := func(kid byte, name string) *keyring.Record {
+		key, err := cose.GenerateKey(cose.AlgHMAC256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &keyring.Record{
+			KID: []byte{kid, 1, 2, 3, 4, 5, 0, 1}, Key: key, Alg: cose.AlgHMAC256, Use: keyring.UseMAC, Group: name, State: keyring.StateActive,
+			Sender: keyring.SenderRule{Kind: keyring.SenderWire, Size: 8}, Topics: []string{"plant/#"},
+		}
+	}
+	d := ring("keys", message(1, "meter"), message(2, "revoked"), message(3, "fresh"))
+	if err := d.Destroy([]byte{2, 1, 2, 3, 4, 5, 0, 1}); err != nil {
+		t.Fatal(err)
+	}
+	if weak {
+		old := time.Now().Add(-2 * oldKey)
+		for _, name := range []string{"0101020304050001.key", "0201020304050001.key"} {
+			if err := os.Chtimes(filepath.Join(dir, "keys", name), old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b, err := hex.DecodeString(pumpKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := cose.NewSymmetricKey(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "pump-1"
+	if weak {
+		name = "pump-3"
+	}
+	ring("logins", &keyring.Record{
+		KID: []byte{9, 1, 2, 3, 4, 5, 0, 1}, Key: key, Alg: cose.AlgHMAC256, Use: keyring.UseP2, Group: name, ClientID: name, State: keyring.StateActive,
+		Sender: keyring.SenderRule{Kind: keyring.SenderClientID},
+	})
+}
+
 // makePKI writes server (good), expired (and for no name, its key open), weak (RSA of 1024 bits), other.key (of another
 // certificate), clients.crt (which others can write), and lists of revoked certificates.
-func makePKI(t *testing.T, write func(string, string, os.FileMode)) {
+func makePKI(t *testing.T, weak bool, write func(string, string, os.FileMode)) {
 	t.Helper()
 	pki := pkitest.New(t)
 	pki.Server()
@@ -112,6 +168,20 @@ func makePKI(t *testing.T, write func(string, string, os.FileMode)) {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
 	write("pki/weak.crt", block("CERTIFICATE", der), 0o644)
+	var client *ecdsa.PrivateKey
+	for _, name := range []string{"pump-1", "pump-2"} { // in the weak example set up from one image
+		if client == nil || !weak {
+			if client, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+				t.Fatal(err)
+			}
+		}
+		template := *template
+		template.Subject.CommonName = name
+		if der, err = x509.CreateCertificate(rand.Reader, &template, &template, &client.PublicKey, client); err != nil {
+			t.Fatal(err)
+		}
+		write("pki/"+name+".crt", block("CERTIFICATE", der), 0o644)
+	}
 	write("pki/weak.key", block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)), 0o600)
 
 	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-2 * time.Hour), NextUpdate: time.Now().Add(-time.Hour)}
@@ -189,13 +259,33 @@ func TestWeakExample(t *testing.T) {
 	}
 	r := doctor.Examine(m)
 	compare(t, path, r)
-	for _, id := range []string{"password-hash-weak", "account-unsafe"} {
+	for _, id := range []string{"password-hash-weak", "account-unsafe", "key-shared"} {
 		if !has(r, id, "passwd") {
 			t.Errorf("%s was not found in the account file", id)
 		}
 	}
 	if r.Grade != "F" {
 		t.Errorf("grade %s", r.Grade)
+	}
+	// What the evidence names: of the old keys the one in use, of those that share a key all.
+	var words strings.Builder
+	for _, f := range r.Findings {
+		if f.ID == "key-shared" || f.ID == "key-no-expiry" {
+			for _, e := range f.Evidence {
+				words.WriteString(strings.ReplaceAll(e.Found, filepath.Dir(path)+"/", "") + "\n")
+			}
+		}
+	}
+	for _, want := range []string{
+		"3 have one key: pump-1, pump-2, pump-3 (psk.txt, logins)\n", "2 have one key: pump-1, pump-2 (pki)\n",
+		"frank has the verifier of alice, so both have one password\n", "the key meter (0101020304050001) of keys is in use since 20",
+	} {
+		if !strings.Contains(words.String(), want) {
+			t.Errorf("%q is not among\n%s", want, words.String())
+		}
+	}
+	if strings.Contains(words.String(), "revoked") || strings.Contains(words.String(), "fresh") {
+		t.Errorf("keys that are gone or new are found:\n%s", words.String())
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"github.com/sealmq/sealmq/internal/authn"
+	"github.com/sealmq/sealmq/internal/boundedfile"
 	"github.com/sealmq/sealmq/internal/doctor"
 )
 
@@ -46,25 +46,7 @@ func Dialect(path string) (doctor.Dialect, error) {
 }
 
 // read is the content of a regular file.
-func read(path string) ([]byte, error) {
-	info, err := os.Stat(path) // opening a FIFO would wait for its writer
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
-	}
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	data, err := io.ReadAll(io.LimitReader(f, maxRead+1))
-	if err == nil && len(data) > maxRead {
-		err = fmt.Errorf("%s has more than %d bytes", path, maxRead)
-	}
-	return data, err
-}
+func read(path string) ([]byte, error) { return boundedfile.Read(path, maxRead) }
 
 // file looks at the permissions of a file that the configuration names.
 func file(kind doctor.FileKind, key, path string, place doctor.Place) doctor.File {
@@ -189,7 +171,7 @@ func accounts(path string) []doctor.Account {
 	}
 	defer clear(data)
 	var out []doctor.Account
-	n := 0
+	n, owner := 0, map[string]string{} // of a verifier, by its text
 	for line := range strings.Lines(string(data)) {
 		n++
 		line = strings.TrimRight(line, "\r\n")
@@ -208,6 +190,12 @@ func accounts(path string) []doctor.Account {
 			if v := a.Password; v != nil {
 				acc.Weak, acc.Broken = v.Weak(), v.Format() == authn.Mosquitto6
 			}
+			if _, verifier, _ := strings.Cut(line, ":"); !a.Passwordless {
+				acc.SameAs = owner[verifier]
+				if acc.SameAs == "" {
+					owner[verifier] = a.Name
+				}
+			}
 			out = append(out, acc)
 		}
 	}
@@ -222,36 +210,6 @@ func lineError(err error) string {
 		return "the line is damaged: " + why
 	}
 	return "the line is damaged"
-}
-
-// pskFile finds identities that share a key. The keys themselves are forgotten.
-func pskFile(path string, place doctor.Place) *doctor.PSKFile {
-	data, err := read(path)
-	if err != nil {
-		return nil // said of the file
-	}
-	defer clear(data)
-	f := &doctor.PSKFile{Place: place, Path: path}
-	byKey := map[string][]string{}
-	var order []string
-	for line := range strings.Lines(string(data)) {
-		line = strings.TrimSpace(line)
-		identity, key, ok := strings.Cut(line, ":")
-		if line == "" || line[0] == '#' || !ok {
-			continue
-		}
-		key = strings.ToLower(key)
-		if byKey[key] == nil {
-			order = append(order, key)
-		}
-		byKey[key] = append(byKey[key], identity)
-	}
-	for _, key := range order {
-		if names := byKey[key]; len(names) > 1 {
-			f.Shared = append(f.Shared, names)
-		}
-	}
-	return f
 }
 
 // now is the time of the judgement.

@@ -30,6 +30,7 @@ func Mosquitto(path string) (*doctor.Model, error) {
 	}
 	g.broker()
 	g.lines()
+	g.m.SharedKeys = shared(g.holders)
 	return g.m, nil
 }
 
@@ -37,6 +38,8 @@ type mosquitto struct {
 	c    *mosquittoconf.Config
 	m    *doctor.Model
 	seen map[string]bool // files that were looked at
+
+	holders []holder
 }
 
 func placeOf(d *mosquittoconf.Directive) doctor.Place {
@@ -176,9 +179,7 @@ func (g *mosquitto) login(s *mosquittoconf.Section, l *doctor.Listener, localOnl
 	}
 	if psk != nil {
 		if path, first := g.file(doctor.SecretKey, psk); first {
-			if f := pskFile(path, placeOf(psk)); f != nil {
-				g.m.PSKFiles = append(g.m.PSKFiles, *f)
-			}
+			g.holders = append(g.holders, pskHolders(path, placeOf(psk))...)
 		}
 	}
 	certificates := l.ClientCA && l.IdentityUsed

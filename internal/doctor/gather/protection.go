@@ -1,6 +1,7 @@
 package gather
 
 import (
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"github.com/sealmq/sealmq/internal/acl"
 	"github.com/sealmq/sealmq/internal/doctor"
 	"github.com/sealmq/sealmq/internal/payload"
+	"github.com/sealmq/sealmq/keyring"
 	"github.com/sealmq/sealmq/protect"
 )
 
@@ -40,7 +42,7 @@ func (g *gatherer) protection() {
 	if !p.None {
 		p.Uncovered = g.uncovered()
 	}
-	p.NoExpiry = oldKeys(k.Dir, g.at("keys.dir"), g.m.Now)
+	g.keyring("keys.dir", k.Dir, k.Passphrase)
 	g.m.Protection = p
 }
 
@@ -97,22 +99,26 @@ func widened(filter string) string {
 	return strings.Join(levels, "/")
 }
 
-// oldKeys are the keys of a keyring that have not been touched for long. Their files are not opened.
-func oldKeys(dir string, place doctor.Place, now time.Time) []doctor.ProtectionKey {
+// keyring looks at the keys of a keyring: who else has them, and which were not replaced for long. A record has no time of its
+// own; every change of it writes its file anew. Keys that were revoked are gone, and those that a rotation has replaced open
+// what is old and seal nothing.
+func (g *gatherer) keyring(key, dir, passphraseFile string) {
 	if dir == "" {
-		return nil
+		return
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.key"))
-	if err != nil {
-		return nil
-	}
-	var out []doctor.ProtectionKey
-	for _, f := range files {
-		info, err := os.Stat(f)
-		if err != nil || now.Sub(info.ModTime()) < oldKey {
+	place := g.at(key)
+	all := records(dir, passphraseFile)
+	g.holders = append(g.holders, ringHolders(all, dir, place)...)
+	for _, r := range all {
+		if r.State != keyring.StateActive {
 			continue
 		}
-		out = append(out, doctor.ProtectionKey{Place: place, Name: f, Why: fmt.Sprintf("in use since %s and never replaced", info.ModTime().UTC().Format(time.DateOnly))})
+		info, err := os.Stat(filepath.Join(dir, hex.EncodeToString(r.KID)+".key"))
+		if err != nil || g.m.Now.Sub(info.ModTime()) < oldKey {
+			continue
+		}
+		g.m.OldKeys = append(g.m.OldKeys, doctor.OldKey{
+			Place: place, Name: fmt.Sprintf("%s (%x) of %s", r.Group, r.KID, dir), Since: info.ModTime(),
+		})
 	}
-	return out
 }

@@ -43,12 +43,14 @@ func FromConfig(subject string, c *config.Config) *doctor.Model {
 	g.limits()
 	g.state()
 	g.ops()
+	g.m.SharedKeys = shared(g.holders)
 	return g.m
 }
 
 type gatherer struct {
-	c *config.Config
-	m *doctor.Model
+	c       *config.Config
+	m       *doctor.Model
+	holders []holder
 }
 
 // at is where a key was set, or the nearest section around it that was.
@@ -96,9 +98,10 @@ func (g *gatherer) listener(c *config.Listener) {
 	g.file(doctor.TrustedFile, key("client_cert.ca"), c.ClientCert.CA)
 	g.file(doctor.SecretKey, key("tls_psk.file"), c.PSK.File)
 	if c.PSK.File != "" {
-		if f := pskFile(c.PSK.File, g.at(key("tls_psk.file"))); f != nil {
-			g.m.PSKFiles = append(g.m.PSKFiles, *f)
-		}
+		g.holders = append(g.holders, pskHolders(c.PSK.File, g.at(key("tls_psk.file")))...)
+	}
+	if c.ClientCert.CA != "" {
+		g.holders = append(g.holders, certificateHolders(c.ClientCert.CA, g.at(key("client_cert.ca")), g.m.Now)...)
 	}
 	g.m.Listeners = append(g.m.Listeners, l)
 }
@@ -113,6 +116,7 @@ func (g *gatherer) login() {
 	}
 	g.file(doctor.SecretFolder, "auth.credential.keyring", a.Credential.Keyring)
 	g.file(doctor.SecretFile, "auth.credential.passphrase_file", a.Credential.Passphrase)
+	g.keyring("auth.credential.keyring", a.Credential.Keyring, a.Credential.Passphrase)
 	g.file(doctor.TrustedFile, "auth.jwt.keys", a.JWT.Keys)
 	g.file(doctor.TrustedFile, "auth.jwt.keys_ca", a.JWT.KeysCA)
 	if a.HasLogin() {

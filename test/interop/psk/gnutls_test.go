@@ -76,14 +76,15 @@ func TestGnuTLSServer(t *testing.T) {
 		config         psktls.Config
 		want           psktls.ConnectionState
 	}{
-		{"1.2 ECDHE-PSK", gnutlsBoth12, psktls.Config{}, state(v12, 0, psktls.GroupX25519)},
+		{"1.2 ECDHE-PSK", gnutlsBoth12, psktls.Config{}, state(v12, 0, psktls.GroupP256)},
 		{"1.2 PSK", gnutlsPSK12, allowing(), state(v12, 0, 0)},
 		{"1.2 PSK CCM-8", gnutlsCCM8, allowing(psktls.TLS_PSK_WITH_AES_128_CCM_8), state(v12, psktls.TLS_PSK_WITH_AES_128_CCM_8, 0)},
-		{"1.3 psk_dhe_ke", gnutlsDHE13, psktls.Config{}, state(v13, 0, psktls.GroupX25519)},
+		{"1.3 psk_dhe_ke", gnutlsDHE13, psktls.Config{}, state(v13, 0, psktls.GroupP256)},
+		{"1.3 psk_dhe_ke X25519", gnutlsDHE13, x25519First(), state(v13, 0, psktls.GroupX25519)},
 		{"1.3 psk_ke", gnutlsPSK13, allowing(), state(v13, 0, 0)},
 		{
 			"1.3 HelloRetryRequest", gnutlsDHE13 + ":-GROUP-ALL:+GROUP-SECP256R1",
-			psktls.Config{},
+			x25519First(),
 			psktls.ConnectionState{Version: v13, Group: psktls.GroupP256, HelloRetryRequest: true},
 		},
 	} {

@@ -119,7 +119,8 @@ func TestMosquittoBroker(t *testing.T) {
 		config        psktls.Config
 		want          psktls.ConnectionState
 	}{
-		{"1.3", "tlsv1.3", psktls.Config{}, state(v13, 0, psktls.GroupX25519)},
+		{"1.3", "tlsv1.3", psktls.Config{}, state(v13, 0, psktls.GroupP256)},
+		{"1.3 X25519", "tlsv1.3", x25519First(), state(v13, 0, psktls.GroupX25519)},
 		{"1.2", "tlsv1.2", psktls.Config{MaxVersion: v12}, state(v12, psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, 0)},
 		{"1.2 PSK-AES128-GCM", "tlsv1.2", allowing(psktls.TLS_PSK_WITH_AES_128_GCM_SHA256), state(v12, psktls.TLS_PSK_WITH_AES_128_GCM_SHA256, 0)},
 	} {

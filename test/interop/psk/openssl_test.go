@@ -27,6 +27,11 @@ func allowing(suites ...uint16) psktls.Config {
 	return psktls.Config{AllowNoForwardSecrecy: true, CipherSuites: suites}
 }
 
+// x25519First is a client that sends a share of X25519, which is not the default.
+func x25519First() psktls.Config {
+	return psktls.Config{Groups: []uint16{psktls.GroupX25519, psktls.GroupP256}}
+}
+
 // check runs the cases of one client program. args builds the command line.
 func checkClient(t *testing.T, peer string, cases []clientCase, command func(port string, extra []string) []string) {
 	t.Helper()
@@ -144,14 +149,15 @@ func TestOpenSSLServer(t *testing.T) {
 		config psktls.Config
 		want   psktls.ConnectionState
 	}{
-		{"default", nil, psktls.Config{}, state(v13, psktls.TLS_AES_128_GCM_SHA256, psktls.GroupX25519)},
+		{"default", nil, psktls.Config{}, state(v13, psktls.TLS_AES_128_GCM_SHA256, psktls.GroupP256)},
+		{"1.3 X25519", []string{"-tls1_3"}, x25519First(), state(v13, psktls.TLS_AES_128_GCM_SHA256, psktls.GroupX25519)},
 		{"1.2 default", []string{"-tls1_2"}, psktls.Config{}, state(v12, psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, 0)},
 		{"1.2 PSK-AES128-GCM", []string{"-tls1_2", "-psk_hint", "site"}, allowing(psktls.TLS_PSK_WITH_AES_128_GCM_SHA256), state(v12, psktls.TLS_PSK_WITH_AES_128_GCM_SHA256, 0)},
 		{"1.2 PSK-AES256-CCM", []string{"-tls1_2", "-cipher", "PSK-AES256-CCM"}, allowing(psktls.TLS_PSK_WITH_AES_256_CCM), state(v12, psktls.TLS_PSK_WITH_AES_256_CCM, 0)},
 		{
 			"1.3 HelloRetryRequest",
 			[]string{"-tls1_3", "-groups", "P-256"},
-			psktls.Config{},
+			x25519First(),
 			psktls.ConnectionState{Version: v13, Group: psktls.GroupP256, HelloRetryRequest: true},
 		},
 		{"1.3 psk_ke", []string{"-tls1_3", "-allow_no_dhe_kex", "-groups", "X448"}, allowing(), state(v13, 0, 0)},

@@ -1,0 +1,6 @@
+//go:build unix && interop
+
+package docs
+
+// interop: other programs are installed, and the time of a test does not matter.
+const interop = true

@@ -1,0 +1,5 @@
+//go:build unix && !interop
+
+package docs
+
+const interop = false
