@@ -198,8 +198,8 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 	return nil
 }
 
-// logConnected writes the line about a client. It is put together by hand, without the place in the source that a Logger
-// looks up and nobody is shown: one in ten microseconds of a connect storm went there.
+// logConnected writes the line about a client. It is put together by hand, without the place in the source: a Logger looks it
+// up for each line, and nobody is shown it.
 func (c *conn) logConnected(present bool) {
 	h, ctx := c.b.log.Handler(), context.Background()
 	if !h.Enabled(ctx, slog.LevelInfo) {
