@@ -6,7 +6,7 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 FUZZTIME ?= 60s
 export SEALMQ_BIN := $(CURDIR)/bin/sealmq
 
-.PHONY: build check test race bench bench-baseline compare growth fuzz fuzz-short cross static vectors conformance conformance-update interop suites
+.PHONY: build check test race bench bench-baseline compare growth fuzz fuzz-short cross static vectors conformance conformance-update interop suites mutate
 
 build: ; CGO_ENABLED=0 $(GO) build -trimpath -o $(SEALMQ_BIN) ./cmd/sealmq
 
@@ -33,6 +33,9 @@ compare: build ## SealMQ beside the brokers that are installed; needs SEALMQ_LOA
 	$(GO) run ./test/bench -out docs/performance $(ARGS)
 growth: build ## how costs grow with connections, subscriptions, levels, queues and processors; needs SEALMQ_LOAD
 	$(GO) run ./test/bench -growth -out docs/performance $(ARGS)
+
+mutate: ## which conditions of a package no test needs, for example: make mutate PKG="./internal/acl mosquitto.go"
+	$(GO) run ./test/mutation $(ARGS) $(PKG)
 
 fuzz: ; .ci/fuzz $(FUZZTIME)
 fuzz-short: ; .ci/fuzz 3s

@@ -176,6 +176,7 @@ var layout = []Package{
 	{Dir: "test/interop/protect", Layer: Evidence, May: []string{"cose", "keyring", "protect"}},
 	{Dir: "test/interop/psk", Layer: Evidence, May: []string{"psktls"}},
 	{Dir: "test/release", Layer: Evidence},
+	{Dir: "test/mutation", Layer: Evidence},
 	{Dir: "test/docs", Layer: Evidence, May: []string{"internal/repotree"}},
 	{Dir: "test/integration", Layer: Evidence, May: []string{"client", "internal/node", "mqtt"}, Planned: true},
 	{Dir: "test/conformance", Layer: Evidence, May: []string{brokerDir, "internal/identity", "internal/node", "internal/session", "internal/store", "internal/transport", "mqtt", "topic"}},

@@ -75,12 +75,6 @@ func answerVersion(v mqtt.Version, err error) mqtt.Version {
 
 // checkConnect refuses what no login could make right.
 func (c *conn) checkConnect(p *mqtt.Connect) error {
-	if p.ClientID == "" && !p.CleanStart && p.ProtocolVersion < mqtt.V5 {
-		return refuse(errClientID, "MQTT-3.1.3-8", "empty client identifier with clean session 0")
-	}
-	if p.ClientID == "" && p.ProtocolVersion == mqtt.V31 {
-		return refuse(errClientID, "", "MQTT 3.1 needs a client identifier")
-	}
 	if !p.HasWill {
 		return nil
 	}
