@@ -44,6 +44,7 @@ type conn struct {
 	assigned    bool  // the server chose clientID
 	badPayloads int32 // payloads refused one after the other
 	discard     int32 // bytes read after the end
+	fresh       bool  // the last batch had topics that the router knew no result for
 
 	out  outBuffer
 	acks ackFIFO
@@ -255,6 +256,7 @@ func (c *conn) receive(data []byte) (more bool) {
 		data = c.partial
 	}
 	n, err := c.packets(w, data)
+	c.fresh = w.fresh
 	if err == nil && c.phase.Load() == connected && c.out.pending() > 2*c.outLimit {
 		// Deliveries stop long before: these are answers to somebody who does not read them.
 		err = refuse(errSlowConsumer, "", "too many bytes wait for a client that sends and does not read")
@@ -276,7 +278,11 @@ func (c *conn) receive(data []byte) (more bool) {
 
 // packets handles the complete packets at the front of data and returns their length.
 func (c *conn) packets(w *work, data []byte) (n int, err error) {
+	ahead := 0
 	for !c.over() {
+		if c.fresh && n >= ahead {
+			ahead = w.lookAhead(data, n, c.version)
+		}
 		h, size, err := mqtt.ParseHeader(data[n:], c.version)
 		if err != nil {
 			return n, c.describeFirst(data, err)
