@@ -159,8 +159,10 @@ anyone allow receive dev-%c
 			t.Errorf("%q gets %s/status", name, name)
 		}
 	}
-	if d := p.Authorize(&identity.Anonymous, "c", identity.Publish, "u/x/y"); d.Allowed {
-		t.Error("anonymous has a name")
+	for _, who := range []*identity.Principal{&identity.Anonymous, {Method: "anonymous", Name: "x"}, {Name: "x"}} { // a name that nobody proved is none
+		if d := p.Authorize(who, "c", identity.Publish, "u/x/y"); d.Allowed {
+			t.Errorf("%+v has a name", *who)
+		}
 	}
 }
 

@@ -236,7 +236,7 @@ func TestAuditFiles(t *testing.T) {
 	number := strings.Repeat("0", numberDigits-1)
 	for _, name := range []string{
 		"audit-" + number + "7.log", "audit-" + number + "12.log", "audit-" + number + "x.log", "audit-7.log", "audit-" + number + "8.txt",
-		"other-" + number + "9.log", "audit.log", "audit.log.new", "audit.log.head",
+		"other-" + number + "9.log", number + "7.log", "audit-" + number + "7", "audit.log", "audit.log.new", "audit.log.head",
 	} {
 		put(name, "")
 	}

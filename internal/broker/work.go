@@ -17,6 +17,7 @@ type work struct {
 	now     int64 // Unix nanoseconds, read once for the batch
 	tally   tally // of the batch so far
 	flow    bool  // the batch has packets of messages: more will come soon
+	connect bool  // the batch has let the client in
 	bye     bool  // the batch ends with the client's DISCONNECT
 	publish mqtt.Publish
 	puback  mqtt.Puback
@@ -55,7 +56,7 @@ var works = sync.Pool{New: func() any { return new(work) }}
 
 func (b *Broker) getWork() *work {
 	w := works.Get().(*work)
-	w.b, w.now, w.flow, w.bye, w.fresh = b, b.now(), false, false, false
+	w.b, w.now, w.flow, w.connect, w.bye, w.fresh = b, b.now(), false, false, false, false
 	return w
 }
 

@@ -28,6 +28,13 @@ func TestListenersThatWouldBeWider(t *testing.T) {
 		psk    = "psk_hint h\npsk_file psk.txt\n"
 		none   = "local=127.0.0.1:1883"
 	)
+	// What is offered because of a listener that is left out would be offered to the others.
+	logins := map[string]string{
+		"rules of two kinds": "", "no keys": "", "keys that are gone": "", "certificates and keys could": "certificate:{cn} psk password",
+		"names of two kinds": "certificate:{cn}", "certificates of a listener that is left out": "password", "keys of a listener that is left out": "password",
+		"keys with a password as well": "psk password", "certificates with a password as well": "certificate:{cn} password",
+		"files of a listener that is left out": "password", "nobody without the accounts": "",
+	}
 	for name, c := range map[string]struct {
 		text, listeners string
 		anonymous       bool
@@ -59,6 +66,9 @@ func TestListenersThatWouldBeWider(t *testing.T) {
 		},
 		"certificates of a listener that is left out": {
 			"password_file passwd\nlistener 1\nmount_point m\n" + mutual + named + "listener 2\n" + mutual, "port-2=[::]:2", false, "",
+		},
+		"keys of a listener that is left out": {
+			"password_file passwd\npsk_file psk.txt\nlistener 1\nmount_point m\npsk_hint h\n" + named + "listener 2\npsk_hint h\n", "port-2=[::]:2", false, "",
 		},
 		"keys with a password as well": {
 			"password_file passwd\npsk_file psk.txt\nlistener 1\npsk_hint h\nlistener 2\npsk_hint h\n" + named, "port-2=[::]:2", false, "a pre-shared key alone would log in here",
@@ -99,6 +109,19 @@ func TestListenersThatWouldBeWider(t *testing.T) {
 		said := describe(r) + strings.Join(r.Notes, "\n")
 		if n := names(got); n != c.listeners || got.Auth.Anonymous != c.anonymous || !strings.Contains(said, c.why) {
 			t.Errorf("%s: listeners %s, anonymous %v, want %s, %v, %q\n%s", name, n, got.Auth.Anonymous, c.listeners, c.anonymous, c.why, said)
+		}
+		login := ""
+		if id := got.Auth.Certificate.Identity; id != "" {
+			login += "certificate:" + id + " "
+		}
+		if got.Auth.PSK {
+			login += "psk "
+		}
+		if got.Auth.Password.File != "" {
+			login += "password"
+		}
+		if want, looked := logins[name]; looked && strings.TrimSpace(login) != want {
+			t.Errorf("%s: login by %s, want %s", name, login, want)
 		}
 		if c.anonymous != strings.Contains(said, "auth.anonymous: true") && strings.Contains(c.text, "allow_anonymous true") {
 			t.Errorf("%s: said %s", name, said)

@@ -162,7 +162,6 @@ func (t *translator) sameIdentity() {
 
 // anonymity lets clients in without login where every listener that this machine can reach did, and on loopback only.
 func (t *translator) anonymity() {
-	t.anonymous = false
 	if t.lost {
 		t.sayAnonymous(Tightened, "auth.anonymous: false, because the accounts are gone, and who is one of them cannot be told")
 		return
