@@ -19,6 +19,8 @@ type work struct {
 	flow    bool  // the batch has packets of messages: more will come soon
 	connect bool  // the batch has let the client in
 	bye     bool  // the batch ends with the client's DISCONNECT
+	hello   mqtt.Connect // until CONNECT is answered
+	connack mqtt.Connack
 	publish mqtt.Publish
 	puback  mqtt.Puback
 	pubrec  mqtt.Pubrec
