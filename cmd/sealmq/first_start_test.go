@@ -1,9 +1,19 @@
 package main
 
 import (
+	"bytes"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/sealmq/sealmq/internal/config"
+	"github.com/sealmq/sealmq/internal/node"
 	"github.com/sealmq/sealmq/internal/setup"
 )
 
@@ -44,5 +54,61 @@ sealmq sub -h 127.0.0.1 -p 1883 -u admin --password-file '/my data/admin.passwor
 		if got := accessLines(c.s, c.p, true, "x"); len(got) != c.n {
 			t.Errorf("%+v: %q", c.p, got)
 		}
+	}
+}
+
+// TestPrintAccess: a broker of a fresh folder prints lines with the ports that it has; what is no terminal sees no secret,
+// and a folder without anything to say prints nothing.
+func TestPrintAccess(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "data")
+	if _, err := setup.Make(t.Context(), setup.Options{Dir: home, Profile: setup.Home, Now: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	plan, err := config.FromFlags(config.Flags{Config: filepath.Join(home, config.FolderFile)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range plan.Config.Listeners { // those of the folder may be taken on this machine
+		plan.Config.Listeners[i].Bind = netip.MustParseAddrPort("127.0.0.1:0")
+	}
+	browsers := plan.Config.Listeners[0] // on loopback, before the others: no line is for it
+	browsers.Name, browsers.WebSocket.Path = "browsers", "/mqtt"
+	plan.Config.Listeners = append([]config.Listener{browsers}, append(plan.Config.Listeners, plan.Config.Listeners...)...)
+	for i := range plan.Config.Listeners {
+		plan.Config.Listeners[i].Name += strconv.Itoa(i)
+	}
+	n, err := node.Start(t.Context(), plan, slog.New(slog.DiscardHandler), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Stop(t.Context()) //nolint:errcheck // test
+	var out bytes.Buffer
+	a := &app{stderr: &out}
+	a.printAccess(n, plan, home)
+	said := out.String()
+	access := setup.Read(home)
+	if access.Password == "" || access.PSK == "" {
+		t.Fatalf("%+v", access)
+	}
+	for _, secret := range []string{access.Password, access.PSK} {
+		if strings.Contains(said, secret) {
+			t.Errorf("a secret where there is no terminal:\n%s", said)
+		}
+	}
+	port := func(i int) string { return " -p " + strconv.Itoa(n.Addrs()[i].(*net.TCPAddr).Port) + " " }
+	for i, count := range []int{0, 1, 3, 1, 0, 0, 0} { // browsers; local, tls, psk; and each once more
+		if got := strings.Count(said, port(i)); got != count {
+			t.Errorf("%d lines for listener %d, want %d:\n%s", got, i, count, said)
+		}
+	}
+	if !strings.HasPrefix(said, "\nTry it from other terminals; stop the broker with Ctrl-C:\n  mosquitto_sub ") || !strings.HasSuffix(said, "\n\n") || !strings.Contains(said, access.PasswordFile) {
+		t.Errorf("got %q", said)
+	}
+	out.Reset()
+	if a.printAccess(n, plan, t.TempDir()); out.Len() > 0 {
+		t.Errorf("an empty folder says %s", out.String())
+	}
+	if self, err := os.Executable(); err != nil || program() != "sealmq" && program() != self {
+		t.Errorf("called %s", program())
 	}
 }

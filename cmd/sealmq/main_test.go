@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -67,6 +68,12 @@ func TestScripts(t *testing.T) {
 			// With the race detector every command would sleep for a second when it ends.
 			e.Setenv("GORACE", "atexit_sleep_ms=10")
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "race" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return slowdown > 1, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":  scriptExits,

@@ -94,18 +94,18 @@ func Lint(rules []Rule, levels int) []Finding {
 		}
 		broad := r.Topic == "#" || r.Topic == "+/#"
 		switch {
-		case broad && r.Do&WordAll != 0 && (r.Who.Kind == Anyone || r.Who.Kind == Authenticated || r.Who.Kind == ByMethod):
+		case broad && (r.Who.Kind == Anyone || r.Who.Kind == Authenticated || r.Who.Kind == ByMethod):
 			found = append(found, Finding{
 				i, "wide", everyClient(&r.Who) + " may " + everything(r.Do) + " everywhere",
 				"give each kind of client its own branch, for example plant/%u/#",
 			})
-		case strings.HasSuffix(r.Topic, "/+/#") || strings.HasSuffix(r.Topic, "+/#"):
+		case strings.HasSuffix(r.Topic, "+/#"):
 			found = append(found, Finding{
 				i, "wide", "the rule leaves more than one level open: " + r.Topic,
 				"name the levels, or put %u where the client's own name belongs",
 			})
 		}
-		if r.Who.Kind == ClientID || strings.Contains(r.Topic, "%c") && r.Who.Kind != ClientID {
+		if r.Who.Kind == ClientID || strings.Contains(r.Topic, "%c") {
 			found = append(found, Finding{
 				i, "client-id", "a client identifier is what a client calls itself, and proves nothing",
 				"use user:, certificate: or psk:, and %u",

@@ -139,6 +139,12 @@ func TestMosquittoLines(t *testing.T) {
 		{"topic read a ", "ends with a space"},
 		{"topic read a\tb", "control character"},
 		{"\xff", "not UTF-8"},
+		{"topic read a\x7f", "control character"},
+		{"topic read a\x1f", "control character"},
+		{"topic read a~", ""},
+		{"topic read " + strings.Repeat("a", maxMosquittoLine-11), ""},
+		{"topic read " + strings.Repeat("a", maxMosquittoLine-10), "the line is too long"},
+		{"#" + strings.Repeat("a", maxMosquittoLine), ""},
 		{"topic read $share/g/a", "names a shared subscription"},
 		{"pattern read +%u", "is not a topic filter"},
 		{"# only\n\n   # comments\n", ""},
@@ -158,6 +164,15 @@ func TestMosquittoLines(t *testing.T) {
 	}
 	if _, err := ParseMosquitto("acl", strings.Repeat("#\n", MaxMosquittoFile)); err == nil {
 		t.Error("a file without bounds")
+	}
+	if _, err := ParseMosquitto("acl", strings.Repeat("#\n", MaxMosquittoFile/2)); err != nil {
+		t.Error(err)
+	}
+	if _, err := ParseMosquitto("acl", strings.Repeat("#\n", MaxMosquittoFile/2)+"#"); err == nil {
+		t.Error("a byte beyond the bound")
+	}
+	if _, err := ParseMosquitto("acl", strings.Repeat("topic a\n", maxMosquittoRules)); err != nil {
+		t.Error(err)
 	}
 	if _, err := ParseMosquitto("acl", strings.Repeat("topic a\n", maxMosquittoRules+1)); err == nil {
 		t.Error("rules without bounds")
@@ -194,6 +209,7 @@ func TestAttack32_MosquittoSubstitution(t *testing.T) {
 		{"alice", "a.*", identity.Publish, "dev/abc", false},
 		{"$SYS", "c", identity.Receive, "$SYS/x", false},
 		{"", "c", identity.Receive, "top/x", true},
+		{"", "c", identity.Receive, "top/", true}, // who has no name is not called ""
 	} {
 		who := identity.Principal{Method: "password", Name: c.user}
 		if c.user == "" {
@@ -202,6 +218,101 @@ func TestAttack32_MosquittoSubstitution(t *testing.T) {
 		if d := p.Authorize(&who, c.client, c.do, c.name); d.Allowed != c.allowed {
 			t.Errorf("%+v: %+v", c, d)
 		}
+	}
+}
+
+// TestMosquittoOrder: a client's own deny lines decide first, then its own other lines, then deny patterns, then other
+// patterns, wherever they stand; the place of the line that decided is told.
+func TestMosquittoOrder(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		line int // that decides about receiving a; negative when it denies, 0 for the default
+	}{
+		{"user u\ntopic read a\ntopic deny a", -3},
+		{"user u\ntopic deny a\ntopic read a", -2},
+		{"pattern deny a\nuser u\ntopic read a", 3},
+		{"pattern read a\nuser u\ntopic deny a", -3},
+		{"pattern read a\npattern deny a", -2},
+		{"pattern deny a\npattern read a", -1},
+		{"user u\npattern read a", 2},
+		{"topic read a", 0},
+		{"topic read a\nuser u\ntopic write a", 0},
+		{"user other\ntopic deny a\nuser u\ntopic a", 4},
+		{"user other\ntopic a\npattern read %u", 0},
+	} {
+		rules, err := ParseMosquitto("acl", c.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := NewMosquitto(rules)
+		if err != nil || !p.Mosquitto() {
+			t.Fatal(err)
+		}
+		d := p.Authorize(user("u"), "c", identity.Receive, "a")
+		line := d.Rule.Line
+		if !d.Allowed {
+			line = -line
+		}
+		if line != c.line || c.line != 0 && !strings.Contains(d.Rule.Name, "topic ") && !strings.Contains(d.Rule.Name, "pattern ") { // as written
+			t.Errorf("%q: %+v, want line %d", c.text, d, c.line)
+		}
+	}
+	for _, text := range []string{"pattern read home/#", "pattern read home/#\ntopic read a"} {
+		rules, err := ParseMosquitto("acl", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := NewMosquitto(rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := p.Authorize(user("+"), "c", identity.Receive, "home/x"); d.Allowed {
+			t.Errorf("%q is for a client that is called +: %+v", text, d)
+		}
+		if d := p.Authorize(user("u"), "c", identity.Receive, "home/x"); !d.Allowed {
+			t.Errorf("%q: %+v", text, d)
+		}
+	}
+	if p, err := New(nil, nil); err != nil || p.Mosquitto() {
+		t.Errorf("rules of our own are those of Mosquitto: %v", err)
+	}
+	if _, err := NewMosquitto([]Rule{{}}); err == nil {
+		t.Error("a rule that cannot be used")
+	}
+	for text, want := range map[string]string{
+		"topic read a": "topic read a", "topic a": "topic readwrite a", "pattern deny b/%u": "pattern deny b/%u", "user u\ntopic write x  y": "user u: topic write x  y",
+	} {
+		rules, err := ParseMosquitto("acl", text)
+		if err != nil || rules[0].Place.Name != want || rules[0].Place.File != "acl" {
+			t.Errorf("%q: %+v, %v", text, rules, err)
+		}
+	}
+}
+
+// TestMosquittoPercent: %u and %c stand for the client, and every other percent sign for itself.
+func TestMosquittoPercent(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "a": "a", "%u": "%u", "%c/%u": "%c/%u", "%": "%%", "100%": "100%%", "%%": "%%%%", "%%u": "%%%u", "%x/%u": "%%x/%u", "%{cn}": "%%{cn}",
+	} {
+		if got := escapePattern(text); got != want {
+			t.Errorf("%q is written %q, want %q", text, got, want)
+		}
+	}
+	rules, err := ParseMosquitto("acl", "pattern read 100%/%u/%i\ntopic read 50%u")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(rules, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"100%/u/%i": true, "100%/u/": false, "100%/%u/%i": false} {
+		if d := p.Authorize(user("u"), "c", identity.Receive, name); d.Allowed != want {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+	if d := p.Authorize(&identity.Anonymous, "c", identity.Receive, "50%u"); !d.Allowed {
+		t.Errorf("%+v", d)
 	}
 }
 

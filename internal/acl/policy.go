@@ -234,9 +234,7 @@ func (p *Policy) compile(who *identity.Principal, clientID string) []entry {
 		switch {
 		case bad != "" && !r.Deny, bad != "" && r.Whole && valueOf(bad, who, clientID) == "":
 			continue
-		case bad != "" && r.Whole:
-			f = p.templates[i].literal(who, clientID)
-		case bad != "":
+		case bad != "" && !r.Whole:
 			f = p.templates[i].widen()
 		}
 		list = append(list, entry{filter: f, prefix: prefix(f), rule: int32(i), do: r.Do, deny: r.Deny})

@@ -159,8 +159,10 @@ anyone allow receive dev-%c
 			t.Errorf("%q gets %s/status", name, name)
 		}
 	}
-	if d := p.Authorize(&identity.Anonymous, "c", identity.Publish, "u/x/y"); d.Allowed {
-		t.Error("anonymous has a name")
+	for _, who := range []*identity.Principal{&identity.Anonymous, {Method: "anonymous", Name: "x"}, {Name: "x"}} { // a name that nobody proved is none
+		if d := p.Authorize(who, "c", identity.Publish, "u/x/y"); d.Allowed {
+			t.Errorf("%+v has a name", *who)
+		}
 	}
 }
 
@@ -178,6 +180,8 @@ func TestAttribute(t *testing.T) {
 		{"pump-7", "cn", ""},
 		{`CN=x\`, "cn", ""},
 		{"", "cn", ""},
+		{`a\,b=1,CN=root`, "cn", ""},
+		{"CN=x,junk", "cn", ""},
 	} {
 		if got := attribute(c.dn, c.key); got != c.want {
 			t.Errorf("%s of %q: %q, want %q", c.key, c.dn, got, c.want)
@@ -188,8 +192,14 @@ func TestAttribute(t *testing.T) {
 	if !p.Authorize(cert, "", identity.Publish, "Plant/pump/x").Allowed {
 		t.Error("the subject's fields are not filled in")
 	}
-	if p.Authorize(user("CN=pump,O=Plant"), "", identity.Publish, "Plant/pump/x").Allowed {
-		t.Error("a password account has certificate fields")
+	everybody := policy(t, "anyone allow publish %{o}/%{cn}/#", nil)
+	if !everybody.Authorize(cert, "", identity.Publish, "Plant/pump/x").Allowed {
+		t.Error("the subject's fields are not filled in for anyone")
+	}
+	for _, p := range []*Policy{p, everybody} {
+		if p.Authorize(user("CN=pump,O=Plant"), "", identity.Publish, "Plant/pump/x").Allowed {
+			t.Error("a password account has certificate fields")
+		}
 	}
 }
 
@@ -337,6 +347,143 @@ func TestCacheIsBounded(t *testing.T) {
 		if s := &p.cache.shards[i]; s.cost > shardEntries || len(s.sets) > shardEntries {
 			t.Errorf("shard %d: cost %d, %d clients", i, s.cost, len(s.sets))
 		}
+	}
+}
+
+// TestCacheKnowsWhoLoggedIn: clients that share a name and a Client Identifier, and differ in how they logged in, have
+// each their own rights, in whatever order they ask.
+func TestCacheKnowsWhoLoggedIn(t *testing.T) {
+	p := policy(t, "certificate:a allow publish %i/x\nmethod:jwt allow publish jwt", nil)
+	plant, office := &identity.Principal{Method: "certificate", Issuer: "plant", Name: "a"}, &identity.Principal{Method: "certificate", Issuer: "office", Name: "a"}
+	jwt := &identity.Principal{Method: "jwt", Issuer: "plant", Name: "a"}
+	for range 2 {
+		for who, may := range map[*identity.Principal]string{plant: "plant/x", office: "office/x", jwt: "jwt", user("a"): ""} {
+			for _, on := range []string{"plant/x", "office/x", "jwt"} {
+				if d := p.Authorize(who, "c", identity.Publish, on); d.Allowed != (on == may) {
+					t.Errorf("%v to %s: %+v", who, on, d)
+				}
+			}
+		}
+	}
+	for i := range p.cache.shards {
+		s := &p.cache.shards[i]
+		entries := 0
+		for _, c := range s.sets {
+			entries += len(c.list) + 1
+		}
+		if s.cost != entries {
+			t.Errorf("%d entries are counted as %d", entries, s.cost)
+		}
+	}
+}
+
+// TestFieldsOfRules: a percent sign that is written twice is one; a field's value may not begin a filter with $, and may
+// stand behind other text with it; a rule that denies keeps its force.
+func TestFieldsOfRules(t *testing.T) {
+	p := policy(t, "anyone allow publish 100%%/%u\nanyone allow receive x/%u/y\nanyone deny receive deny-%u/y\nanyone allow receive +/y", nil)
+	for _, c := range []struct {
+		name    string
+		do      identity.Action
+		on      string
+		allowed bool
+	}{
+		{"a", identity.Publish, "100%/a", true},
+		{"a", identity.Publish, "100/a", false},
+		{"$a", identity.Receive, "x/$a/y", true},
+		{"a", identity.Receive, "deny-a/y", false},
+		{"a", identity.Receive, "deny-b/y", true},
+		{"+", identity.Receive, "deny-b/y", false},
+		{"", identity.Receive, "deny-b/y", false},
+	} {
+		if d := p.Authorize(user(c.name), "c", c.do, c.on); d.Allowed != c.allowed {
+			t.Errorf("%+v: %+v", c, d)
+		}
+	}
+	for _, dn := range []string{`OU=x\,CN`, `a\,CN=x`, "a+CN=x", "CN", "OU=a,CN"} {
+		if got := attribute(dn, "cn"); got != "" && dn != "a+CN=x" {
+			t.Errorf("%s has the name %q", dn, got)
+		}
+	}
+	if got := attribute(`CN=a\0Db`, "cn"); got != "" {
+		t.Errorf("a value in hexadecimal: %q", got)
+	}
+}
+
+// TestTraceSaysWhy: the nearest rule, and in words what it would have taken.
+func TestTraceSaysWhy(t *testing.T) {
+	whole := []Rule{{Who: Selector{Kind: Anyone}, Do: WordAll, Topic: "a", Whole: true, Place: identity.Rule{Line: 1}}}
+	patterns, err := New(whole, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := policy(t, "user:alice allow publish a/b/c\nuser:alice allow subscribe s/+/%u\nclient:c allow publish c/#\ngroup:sensors allow publish g\nuser:carl allow publish %c/x", sensors)
+	for _, c := range []struct {
+		p      *Policy
+		who    *identity.Principal
+		client string
+		do     identity.Action
+		on     string
+		miss   Miss
+		words  string
+	}{
+		{p, user("alice"), "", identity.Publish, "a/b", OtherTopic, "the topic ends after level 2, the rule begins below it"},
+		{p, user("alice"), "", identity.Publish, "a/b/c/d", OtherTopic, "the rule ends after level 3, the topic goes on"},
+		{p, user("alice"), "", identity.Publish, "a/x/c", OtherTopic, `level 2 must be "b", the topic has "x"`},
+		{p, user("alice"), "", identity.Subscribe, "s/x/bob", OtherTopic, `level 3 must be "alice" (from %u), the topic has "bob"`},
+		{p, user("alice"), "", identity.Subscribe, "s/#", OtherTopic, "level 2 of the filter is #, which is wider"},
+		{p, user("alice"), "", identity.Subscribe, "+/x/alice", OtherTopic, "level 1 of the filter is +, which is wider"},
+		{p, user("alice"), "", identity.Receive, "$SYS/x", OtherTopic, "only by rules that name them"},
+		{p, user("alice"), "", identity.Receive, "a/b/c", OtherTopic, `level 1 must be "s"`},
+		{p, user("carl"), "", identity.Receive, "x", OtherAction, "not about receive"},
+		{p, user("carl"), "", identity.Publish, "x", NoValue, "%c has no value for this client"},
+		{p, user("carl"), "a/b", identity.Publish, "x", NoValue, `%c is "a/b", which cannot stand in a filter`},
+		{p, user("bob"), "d", identity.Publish, "c/x", OtherPeople, `the client is called "d", not "c"`},
+		{p, user("bob"), "d", identity.Publish, "g", OtherPeople, "is not in the group sensors"},
+		{p, user("bob"), "d", identity.Publish, "a/b/c", OtherPeople, "the rule is for user:alice"},
+		{p, nil, "d", identity.Publish, "a/b/c", OtherPeople, "the client is anonymous"},
+		{patterns, user("+"), "d", identity.Publish, "a", NoValue, "has a wildcard in it"},
+		{patterns, user("a"), "d", identity.Subscribe, "", OtherTopic, `level 1 must be "a"`},
+	} {
+		n := c.p.Trace(c.who, c.client, c.do, c.on).Nearest
+		if n == nil || n.Miss != c.miss || !strings.Contains(n.Why, c.words) {
+			t.Errorf("%v %v %s: %+v, want %d %s", c.who, c.do, c.on, n, c.miss, c.words)
+		}
+	}
+	for action, want := range map[identity.Action]string{
+		identity.Publish: `no rule allows to publish to "z"`, identity.Retain: `no rule allows to retain a message on "z"`,
+		identity.Will: `no rule allows to leave a will on "z"`, identity.Subscribe: `no rule allows to subscribe to "z"`,
+		identity.Receive: `no rule allows to receive from "z"`,
+	} {
+		if d := p.Authorize(nil, "", action, "z"); d.Allowed || d.Why != want {
+			t.Errorf("%v: %+v", action, d)
+		}
+		if trace := p.Trace(nil, "", action, "z"); trace.Allowed || trace.Why != want {
+			t.Errorf("%v in a dry run: %+v", action, trace)
+		}
+	}
+	for _, a := range []identity.Action{identity.Publish, identity.Retain, identity.Will} {
+		for _, on := range []string{"", "$SYS/x", "$"} {
+			if d, trace := p.Authorize(user("alice"), "", a, on), p.Trace(user("alice"), "", a, on); d.Allowed || d.Rule != Reserved || trace.Decision != d || trace.Nearest != nil {
+				t.Errorf("%v %q: %+v, %+v", a, on, d, trace)
+			}
+		}
+	}
+	denied := policy(t, "anyone deny all a/#", nil)
+	for action, want := range map[identity.Action]string{identity.Receive: `"a/b" matches the denied filter "a/#"`, identity.Subscribe: `"a/b" lies within the denied filter "a/#"`} {
+		if d := denied.Authorize(nil, "", action, "a/b"); d.Why != want || d.Rule.Name != "anyone deny all a/#" {
+			t.Errorf("%v: %+v", action, d)
+		}
+	}
+	for set, want := range map[Actions]string{
+		WordAll: "all", WordPublish: "publish", WordSubscribe: "subscribe", OnRetain | OnWill: "retain will", WordPublish | OnReceive: "publish receive",
+		OnPublish: "publish alone", OnSubscribe: "subscribe alone", OnPublish | OnSubscribe | OnWill: "will publish alone subscribe alone",
+	} {
+		if got := strings.Join(set.Words(), " "); got != want {
+			t.Errorf("%b is %q, want %q", set, got, want)
+		}
+	}
+	if got := strings.Join(Words(), " "); got != "all publish subscribe retain will receive" {
+		t.Errorf("words %s", got)
 	}
 }
 

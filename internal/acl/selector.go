@@ -49,8 +49,8 @@ func ParseSelector(s string) (Selector, error) {
 	case "authenticated":
 		return Selector{Kind: Authenticated}, nil
 	}
-	kind, name, found := strings.Cut(s, ":")
-	if !found || name == "" {
+	kind, name, _ := strings.Cut(s, ":")
+	if name == "" {
 		return Selector{}, fmt.Errorf("%q is not anyone, authenticated, or KIND:NAME such as user:alice or group:sensors", s)
 	}
 	switch kind {

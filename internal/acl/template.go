@@ -94,9 +94,9 @@ func (t *template) variable() bool {
 	return false
 }
 
-// fill puts the client's values in, literally. It fails for a value that is empty, that has a character with a meaning
-// in filters, or that would make the filter begin with $: bad is then the field. Such a client has no place of its own in
-// the topic tree, and taking its value anyway would give it somebody else's.
+// fill puts the client's values in, literally. bad is a field whose value is empty, has a character with a meaning in
+// filters, or would make the filter begin with $; "" without one. Such a client has no place of its own in the topic tree,
+// and taking its value anyway would give it somebody else's.
 func (t *template) fill(p *identity.Principal, clientID string) (f topic.Filter, bad string) {
 	if !t.variable() {
 		return topic.Filter(t.join(nil)), ""
@@ -109,11 +109,6 @@ func (t *template) fill(p *identity.Principal, clientID string) (f topic.Filter,
 		return v
 	})
 	return topic.Filter(text), bad
-}
-
-// literal is fill without a look at the values, for rules that deny.
-func (t *template) literal(p *identity.Principal, clientID string) topic.Filter {
-	return topic.Filter(t.join(func(field string) string { return valueOf(field, p, clientID) }))
 }
 
 // widen is the filter of a rule whose fields have no usable value: every level with a field becomes +. A rule that denies

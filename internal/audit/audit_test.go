@@ -191,6 +191,7 @@ func TestTampering(t *testing.T) {
 			r[i] = bytes.Replace(r[i], []byte(`"sig":"`), []byte(`"sig":"A`), 1)
 			set(middle, r)
 		}, middle, 2, "not signed by the key"},
+		{"cut within a line", func() { b := whole[middle]; set(middle, [][]byte{b[:len(b)-1]}) }, middle, bytes.Count(whole[middle], []byte("\n")), "the line is not complete"},
 		{"file removed", func() { _ = os.Remove(middle) }, files[2], 1, "are missing before it"},
 		{"first file removed", func() { _ = os.Remove(files[0]) }, middle, 1, "a file was removed"},
 		{"end cut off", func() {

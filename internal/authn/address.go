@@ -16,9 +16,6 @@ func sourceOf(ev *identity.Evidence) addressKey {
 	if ip.Is6() {
 		bits = 64
 	}
-	p, err := ip.Prefix(bits)
-	if err != nil {
-		return addressKey{}
-	}
+	p, _ := ip.Prefix(bits) // the bits fit
 	return p
 }

@@ -47,7 +47,7 @@ func (c *verifiedCache) has(key [sha256.Size]byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	until, ok := c.until[key]
-	if ok && !time.Now().Before(until) {
+	if !time.Now().Before(until) {
 		delete(c.until, key)
 		ok = false
 	}

@@ -59,7 +59,7 @@ func (c *certificate) authenticate(_ context.Context, ev *identity.Evidence, cr 
 	if err != nil {
 		return reject(identity.NotPermitted, c.name(), "name in the certificate", "one for "+c.identity.text, "", err)
 	}
-	if cr.HasUsername && cr.Username != "" && cr.Username != name {
+	if cr.Username != "" && cr.Username != name {
 		return reject(identity.NotAuthenticated, c.name(), "user name of CONNECT", quote(name)+" as in the certificate, or none", quote(cr.Username), nil)
 	}
 	if len(c.clientID.parts) > 0 {
@@ -92,7 +92,7 @@ func (p psk) authenticate(_ context.Context, ev *identity.Evidence, cr *identity
 	if err := plainName(name, "#+*"); err != nil {
 		return reject(identity.NotPermitted, p.name(), "psk identity", "a name", quote(name), err)
 	}
-	if cr.HasUsername && cr.Username != "" && cr.Username != name {
+	if cr.Username != "" && cr.Username != name {
 		return reject(identity.NotAuthenticated, p.name(), "user name of CONNECT", quote(name)+" as the psk identity, or none", quote(cr.Username), nil)
 	}
 	return accept(p.name(), "", name)

@@ -4,7 +4,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"net"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/sealmq/sealmq/internal/identity"
@@ -24,6 +26,10 @@ func TestCertificate(t *testing.T) {
 	san := withNames("x")
 	san.URIs = []*url.URL{{Scheme: "spiffe", Host: "plant", Path: "/pump"}}
 	san.DNSNames = []string{"a.example", "b.example"}
+	rich := withNames("pump1")
+	rich.Subject.Names = append(rich.Subject.Names, pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{2, 5, 4, 11}, Value: "unit"})
+	rich.IPAddresses = []net.IP{net.IPv4(192, 0, 2, 7)}
+	half := strings.Repeat("x", MaxName/2)
 	for _, c := range []struct {
 		template, clientID string
 		cert               *x509.Certificate
@@ -45,6 +51,11 @@ func TestCertificate(t *testing.T) {
 		{"{cn}", "", withNames("#"), "", "", "", identity.NotPermitted},
 		{"{cn}", "", withNames("a\x00b"), "", "", "", identity.NotPermitted},
 		{"{cn}", "", withNames("a\nb"), "", "", "", identity.NotPermitted},
+		{"{cn}", "", rich, "", "", "pump1", 0},
+		{"{cn}", "{san_dns}", rich, "", "", "", identity.NotPermitted}, // no name for the client
+		{"{san_ip}", "", rich, "", "", "192.0.2.7", 0},
+		{"{cn}{cn}", "", withNames(half), "", "", half + half, 0},
+		{"{cn}-{cn}", "", withNames(half), "", "", "", identity.NotPermitted},
 		{"{san_uri}", "", san, "", "", "spiffe://plant/pump", 0},
 		{"{san_dns}", "", san, "", "", "", identity.NotPermitted}, // two
 		{"{san_email}", "", san, "", "", "", identity.NotPermitted},
@@ -71,6 +82,12 @@ func TestTemplates(t *testing.T) {
 	for _, s := range []string{"", "fixed", "{}", "{cn", "cn}", "{CN}", "{cn}{x}", "#{cn}", "{cn}\n", "{{cn}}"} {
 		if CheckTemplate(s) == nil {
 			t.Errorf("%q is taken", s)
+		}
+		if _, err := New(Options{Certificate: &CertificateOptions{Identity: s, ClientID: "{cn}"}}); err == nil {
+			t.Errorf("%q is taken for user names", s)
+		}
+		if _, err := New(Options{Certificate: &CertificateOptions{Identity: "{cn}", ClientID: s}}); err == nil && s != "" {
+			t.Errorf("%q is taken for client identifiers", s)
 		}
 	}
 }

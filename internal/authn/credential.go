@@ -124,7 +124,7 @@ func readPassphrase(path string) (keyring.Secret, error) {
 func (c *credential) name() string { return "credential" }
 
 func (c *credential) recognises(_ *identity.Evidence, cr *identity.Credentials) bool {
-	return cr.Method == "" && cr.HasPassword && protect.IsCredential(cr.Password)
+	return cr.Method == "" && protect.IsCredential(cr.Password)
 }
 
 // claimed falls back to the Client Identifier: devices behind one address without user names are not one.
@@ -164,10 +164,10 @@ func (c *credential) owner(ctx context.Context, ev *identity.Evidence, cr *ident
 		return c.sealedPassword(ctx, ev, cr, proof)
 	}
 	name, err := c.identity.of(proof.Record)
-	if err != nil {
+	if err != nil { // checkRecord refuses such a key at the start; this stays should a key ever come another way
 		return reject(identity.NotPermitted, c.name(), "name of the key", "one for "+c.identity.text, "", err)
 	}
-	if cr.HasUsername && cr.Username != "" && cr.Username != name {
+	if cr.Username != "" && cr.Username != name {
 		return reject(identity.NotAuthenticated, c.name(), "user name of CONNECT", quote(name)+" as of the key, or none", quote(cr.Username), nil)
 	}
 	return accept(proof.Record.Use.String(), "", name)
@@ -207,7 +207,7 @@ var expected = map[protect.Reason]string{
 // asks it to come again.
 func (c *credential) refused(err error) identity.Verdict {
 	var why *protect.Refusal
-	if !errors.As(err, &why) {
+	if !errors.As(err, &why) { // no such error is known; without this line it would be a panic
 		return reject(identity.Busy, c.name(), "credential", "a result", "", err)
 	}
 	if want := expected[why.Reason]; want != "" {

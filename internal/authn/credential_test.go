@@ -3,11 +3,9 @@ package authn
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -16,7 +14,6 @@ import (
 
 	"github.com/sealmq/sealmq/cose"
 	"github.com/sealmq/sealmq/internal/identity"
-	"github.com/sealmq/sealmq/internal/privfile"
 	"github.com/sealmq/sealmq/keyring"
 	"github.com/sealmq/sealmq/protect"
 )
@@ -394,90 +391,4 @@ func TestCredentialReload(t *testing.T) {
 	if v := s.ask(s.attempt(t, p2, 6, nil)); v.Outcome != identity.Accepted {
 		t.Error(v.Cause)
 	}
-}
-
-// TestCredentialConfiguration: what would refuse every login, or weaken one, is an error at the start.
-func TestCredentialConfiguration(t *testing.T) {
-	marks, err := protect.NewMarks(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p1, p3 := credentialRecord(t, keyring.UseP1, "broker", nil), credentialRecord(t, keyring.UseP3, "press", nil)
-	endToEnd := &keyring.Record{
-		KID: []byte("e2e\x00\x01"), Use: keyring.UseR, Alg: cose.AlgA128GCM, Key: symmetric(t), State: keyring.StateActive, E2E: true,
-		Sender: keyring.SenderRule{Kind: keyring.SenderWire, Size: 8}, Topics: []string{"#"},
-	}
-	for _, c := range []struct {
-		name, want string
-		keys       string
-		change     func(*CredentialOptions)
-	}{
-		{"no keyring", "no such file", filepath.Join(t.TempDir(), "none"), nil},
-		{"no key of the forms", "no key of p2 is in it", brokerKeyring(t, p3), func(o *CredentialOptions) { o.Forms = []string{"p2"} }},
-		{"public half of p1", "only the public half", brokerKeyring(t, p1.Public()), func(o *CredentialOptions) { o.Forms = []string{"p1"} }},
-		{"end-to-end key", "end-to-end", brokerKeyring(t, p3, endToEnd), nil},
-		{"key without a client", "{client_id}", brokerKeyring(t, p3), func(o *CredentialOptions) { o.Identity = "{client_id}" }},
-		{"no field", "there is no field", brokerKeyring(t, p3), func(o *CredentialOptions) { o.Identity = "device" }},
-		{"nowhere to remember", "remember", brokerKeyring(t, p3), func(o *CredentialOptions) { o.Marks = nil }},
-	} {
-		o := options()
-		o.Log = slog.New(slog.DiscardHandler)
-		o.Password = &PasswordOptions{File: accountFile(t, "alice:"+cheap(t, "right").Encode())}
-		o.Credential = &CredentialOptions{Keyring: c.keys, Server: serverName, Forms: []string{"p1", "p2", "p3"}, Marks: marks}
-		if c.change != nil {
-			c.change(o.Credential)
-		}
-		if _, err := New(o); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", c.name, err, c.want)
-		}
-	}
-	o := options()
-	o.Credential = &CredentialOptions{Keyring: brokerKeyring(t, p1), Server: serverName, Forms: []string{"p1"}, Marks: marks}
-	if _, err := New(o); err == nil || !strings.Contains(err.Error(), "account file") {
-		t.Errorf("p1 without passwords: %v", err)
-	}
-}
-
-// TestCredentialPassphrase: a sealed keyring opens with the first line of a private file.
-func TestCredentialPassphrase(t *testing.T) {
-	marks, err := protect.NewMarks(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "keys")
-	dir, err := keyring.Create(path, keyring.NewSecret([]byte("open sesame")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := dir.Add(credentialRecord(t, keyring.UseP2, "pump", nil)); err != nil {
-		t.Fatal(err)
-	}
-	for content, want := range map[string]string{"open sesame\nsecond": "", "wrong\n": "passphrase", "\n": "empty"} {
-		file := filepath.Join(t.TempDir(), "passphrase")
-		if err := privfile.Write(file, []byte(content)); err != nil {
-			t.Fatal(err)
-		}
-		o := options()
-		o.Credential = &CredentialOptions{Keyring: path, Passphrase: file, Server: serverName, Forms: []string{"p2"}, Marks: marks}
-		_, err := New(o)
-		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%q: %v", content, err)
-		}
-		if err != nil && (strings.Contains(err.Error(), "sesame") || strings.Contains(err.Error(), "wrong\n")) {
-			t.Errorf("the error shows the passphrase: %v", err)
-		}
-	}
-}
-
-func symmetric(t testing.TB) *cose.Key {
-	t.Helper()
-	b := make([]byte, 16)
-	if _, err := rand.Read(b); err != nil {
-		t.Fatal(err)
-	}
-	k, err := cose.NewSymmetricKey(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
 }

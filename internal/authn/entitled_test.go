@@ -76,3 +76,52 @@ func TestEntitled(t *testing.T) {
 		}
 	}
 }
+
+// TestEntitledToTheMethod: an account entitles to the methods that it has something for, a key only while it may open and
+// gives the name.
+func TestEntitledToTheMethod(t *testing.T) {
+	v, _, err := NewSCRAMVerifier(SCRAMSHA256, "bob", []byte("p"), MinSCRAMIterations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := accountFile(t, "alice:"+cheap(t, "right").Encode(), "bob:"+v.Encode())
+	gone := credentialRecord(t, keyring.UseP2, "gone", nil)
+	named := credentialRecord(t, keyring.UseP2, "named", nil)
+	s := newSite(t, func(o *Options) {
+		o.Password = &PasswordOptions{File: file}
+		o.SCRAM = &SCRAMOptions{File: file, Mechanisms: []Mechanism{SCRAMSHA512, SCRAMSHA256}}
+		o.Credential.Keyring, o.Credential.Forms = brokerKeyring(t, gone, named), []string{"p2"}
+	})
+	for p, want := range map[identity.Principal]bool{
+		{Method: "password", Name: "alice"}: true,
+		{Method: "password", Name: "bob"}:   false,
+		{Method: "scram", Name: "alice"}:    false,
+		{Method: "scram", Name: "bob"}:      true,
+		{Method: "p1", Name: "alice"}:       false, // the form is not offered
+		{Method: "p2", Name: "gone"}:        true,
+		{Method: "p2", Name: "named"}:       true,
+		{Method: "p2", Name: ""}:            false,
+	} {
+		if err := s.login.Entitled(p); (err == nil) != want {
+			t.Errorf("%v: %v", p, err)
+		}
+	}
+	for _, m := range s.login.current.Load().methods {
+		c, ok := m.(*credential)
+		if !ok {
+			continue
+		}
+		for _, rec := range c.verifier.Keys.Records() {
+			if rec.Group == "gone" {
+				rec.State = keyring.StateDestroyed
+			} else {
+				rec.Group = "#"
+			}
+		}
+		for _, name := range []string{"gone", "#", ""} {
+			if c.keeps(identity.Principal{Method: "p2", Name: name}) {
+				t.Errorf("%q is kept", name)
+			}
+		}
+	}
+}

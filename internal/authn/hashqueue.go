@@ -116,9 +116,7 @@ func (q *hashQueue) release() {
 	}
 	from := q.turn[0]
 	w := q.lines[from][0]
-	if len(q.lines[from]) > 1 {
-		q.turn = append(q.turn[1:], from)
-	}
+	q.turn = append(q.turn[1:], from) // to the end; remove takes it out when its line is empty
 	q.remove(from, 0)
 	w.ready <- nil
 }

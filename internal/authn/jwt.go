@@ -111,10 +111,10 @@ func (j *jwtMethod) authenticate(ctx context.Context, _ *identity.Evidence, cr *
 	}
 	claims := jwt.MapClaims{}
 	t, err := j.parser.ParseWithClaims(string(token), claims, func(t *jwt.Token) (any, error) { return j.key(ctx, t) })
-	if err != nil || !t.Valid {
+	if err != nil || !t.Valid { // each implies the other in the library as it is
 		return j.refused(err)
 	}
-	expires, err := claims.GetExpirationTime()
+	expires, err := claims.GetExpirationTime() // the parser wanted one; here the leeway ends
 	if err != nil || expires == nil || !time.Now().Before(expires.Time) {
 		return j.deny("exp", "a time in the future", "one that has passed", err)
 	}
@@ -122,7 +122,7 @@ func (j *jwtMethod) authenticate(ctx context.Context, _ *identity.Evidence, cr *
 	if err := plainName(name, "#+*"); err != nil {
 		return j.deny("claim "+j.options.NameClaim, "a user name", quote(name), err)
 	}
-	if cr.HasUsername && cr.Username != "" && cr.Username != name {
+	if cr.Username != "" && cr.Username != name {
 		return j.deny("user name of CONNECT", quote(name)+" as in the token, or none", quote(cr.Username), nil)
 	}
 	v := accept(j.name(), j.options.Issuer, name)

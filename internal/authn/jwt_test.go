@@ -118,6 +118,9 @@ func TestJWT(t *testing.T) {
 		{"kid of another algorithm", ed(m{"kid": "r"}, nil), "kid"},
 		{"unknown kid", ed(m{"kid": "../../k1"}, nil), "kid"},
 		{"long kid", ed(m{"kid": strings.Repeat("k", maxKid+1)}, nil), "header"},
+		{"longest kid", ed(m{"kid": strings.Repeat("k", maxKid)}, nil), "kid and alg"},
+		{"no typ", ed(m{"typ": nil}, nil), ""},
+		{"typ of an access token", ed(m{"typ": "at+JWT"}, nil), ""},
 		{"kid is a number", ed(m{"kid": 1}, nil), "header"},
 		{"crit", ed(m{"crit": []string{"exp"}}, nil), "header"},
 		{"typ", ed(m{"typ": "dpop+jwt"}, nil), "header"},
@@ -138,7 +141,8 @@ func TestJWT(t *testing.T) {
 		{"no signature", parts[0] + "." + parts[1] + ".", "signature"},
 		{"padding", good + "=", "expected"},
 		{"rubbish", "eyJ.eyJ.x", "form"},
-		{"too long", "eyJ" + strings.Repeat("x", maxToken) + "..", "length"},
+		{"as long as it may be", "eyJ" + strings.Repeat("x", maxToken-5) + "..", "form"},
+		{"too long", "eyJ" + strings.Repeat("x", maxToken-4) + "..", "length"},
 	} {
 		v := authenticate(t, l, local(), &identity.Credentials{Level: 5, HasPassword: true, Password: []byte(c.token)})
 		if c.name == "none" {
@@ -160,6 +164,7 @@ func TestJWT(t *testing.T) {
 	wantAccepted(t, authenticate(t, l, local(), &identity.Credentials{Level: 5, Method: TokenMethod, Data: []byte(good)}),
 		identity.Principal{Method: "jwt", Issuer: "https://id.example", Name: "alice"})
 	wantRefused(t, authenticate(t, l, local(), userPassword("root", good)), identity.NotAuthenticated, "CONNECT")
+	wantAccepted(t, authenticate(t, l, local(), userPassword("alice", good)), identity.Principal{Method: "jwt", Issuer: "https://id.example", Name: "alice"})
 	remote := from("192.0.2.1:1")
 	remote.TLS = nil
 	wantRefused(t, authenticate(t, l, remote, userPassword("", good)), identity.NotPermitted, "clear text")

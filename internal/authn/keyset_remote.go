@@ -32,8 +32,6 @@ func (e *keysUnavailable) Error() string { return "the key set could not be fetc
 // Unwrap gives the reason.
 func (e *keysUnavailable) Unwrap() error { return e.err }
 
-var errKeysPending = errors.New("the last attempt was a moment ago")
-
 // remoteKeys is a JWK Set behind an https address. It is fetched when a token needs it: the first time, when it is
 // older than the refresh interval, and when a kid is unknown; never more often than every fetchPause, whatever clients
 // send. While the address does not answer, the old keys are used for staleFactor intervals and then no more.
@@ -45,7 +43,7 @@ type remoteKeys struct {
 
 	mu      sync.Mutex // held during a fetch, so that there is one
 	current *keySet
-	fetched time.Time // when current was
+	fetched time.Time // when current was; before the first time endlessly long ago
 	tried   time.Time
 	failed  error // of the last attempt
 }
@@ -85,15 +83,11 @@ func loadAuthorities(path string) (*x509.CertPool, error) {
 func (r *remoteKeys) find(ctx context.Context, kid string, alg Algorithm) (crypto.PublicKey, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.current == nil || time.Since(r.fetched) >= r.refresh {
+	if time.Since(r.fetched) >= r.refresh {
 		r.fetch(ctx)
 	}
-	if r.current == nil || time.Since(r.fetched) >= staleFactor*r.refresh {
-		err := r.failed
-		if err == nil {
-			err = errKeysPending
-		}
-		return nil, &keysUnavailable{err}
+	if time.Since(r.fetched) >= staleFactor*r.refresh {
+		return nil, &keysUnavailable{r.failed}
 	}
 	key, err := r.current.find(ctx, kid, alg)
 	if err != nil && kid != "" && r.fetch(ctx) {
@@ -105,7 +99,7 @@ func (r *remoteKeys) find(ctx context.Context, kid string, alg Algorithm) (crypt
 // fetch asks the address unless it was asked a moment ago, and reports whether the keys are new. mu is held: logins
 // that wait for the same answer wait at most fetchTimeout.
 func (r *remoteKeys) fetch(ctx context.Context) bool {
-	if !r.tried.IsZero() && time.Since(r.tried) < fetchPause {
+	if time.Since(r.tried) < fetchPause {
 		return false
 	}
 	r.tried = time.Now()

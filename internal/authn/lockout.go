@@ -49,7 +49,7 @@ type record struct {
 	since    time.Time // of the first of them
 	until    time.Time // locked
 	locks    int       // how many in a row
-	success  time.Time // the last one
+	success  time.Time // the last one; zero is endlessly long ago
 }
 
 func newLockout(o LockoutOptions) *lockout {
@@ -93,7 +93,7 @@ func (a attempt) locked() error {
 	if pair != nil && now.Before(pair.until) {
 		return l.refusal("failures", a.address.String()+" with this user name", pair, now, l.options.Failures)
 	}
-	trusted := pair != nil && !pair.success.IsZero() && now.Sub(pair.success) < trustedFor
+	trusted := pair != nil && now.Sub(pair.success) < trustedFor
 	if r := l.addresses[a.address]; !a.exempt && !trusted && r != nil && now.Before(r.until) {
 		return l.refusal("address_failures", a.address.String(), r, now, l.options.AddressFailures)
 	}
@@ -133,7 +133,7 @@ func (r *record) fail(now time.Time, o *LockoutOptions, limit int) {
 	if r.failures == 0 || now.Sub(r.since) > o.Within {
 		r.failures, r.since = 0, now
 	}
-	if r.locks > 0 && now.Sub(r.until) > o.For*time.Duration(backOff(r.locks)) {
+	if now.Sub(r.until) > o.For*time.Duration(backOff(r.locks)) {
 		r.locks = 0 // it behaved for as long as it was locked
 	}
 	if r.failures++; r.failures < limit {
@@ -185,7 +185,7 @@ func (r *record) worth(now time.Time) int64 {
 	switch {
 	case now.Before(r.until):
 		return 1<<62 + int64(r.until.Sub(now))>>2
-	case !r.success.IsZero() && now.Sub(r.success) < trustedFor:
+	case now.Sub(r.success) < trustedFor:
 		return 1<<61 - int64(now.Sub(r.success))
 	default:
 		return int64(r.failures + r.locks)

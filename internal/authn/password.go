@@ -82,7 +82,7 @@ func (p *password) authenticate(ctx context.Context, ev *identity.Evidence, cr *
 	}
 	acc := p.account(cr.Username)
 	switch {
-	case !cr.HasUsername || cr.Username == "":
+	case cr.Username == "":
 		return deny("user name", "one", "none")
 	case len(cr.Password) == 0 && acc != nil && acc.Passwordless:
 		return accept(p.name(), "", acc.Name)
@@ -172,7 +172,7 @@ func (p *password) improve(name string, old *Verifier, secret []byte) {
 	}
 	p.upgrading.Lock()
 	defer p.upgrading.Unlock()
-	if acc := p.account(name); acc == nil || acc.Password == nil || acc.Password.Encode() != old.Encode() {
+	if p.account(name).Password.Encode() != old.Encode() {
 		return // somebody was faster
 	}
 	next, err := NewVerifier(Argon2id, secret)
@@ -204,7 +204,7 @@ func (p *password) replace(name string, v *Verifier) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	acc := p.accounts.byName[name]
-	if i := slices.Index(p.decoys, acc.Password); i >= 0 {
+	if i := slices.Index(p.decoys, acc.Password); i >= 0 { // it always is
 		p.decoys[i] = v
 	}
 	acc.Password = v

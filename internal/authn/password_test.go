@@ -2,13 +2,12 @@ package authn
 
 import (
 	"context"
-	"net/netip"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -68,6 +67,8 @@ func TestPassword(t *testing.T) {
 	}{
 		{"wrong password", userPassword("alice", "wrong"), false, one},
 		{"unknown name", userPassword("mallory", "wrong"), false, one},
+		{"unknown name with the password of another", userPassword("mallory", "right"), false, one},
+		{"once more", userPassword("mallory", "right"), false, one},
 		{"name with scram only", userPassword("sc", "wrong"), false, one},
 		{"passwordless name with a password", userPassword("carl", "wrong"), false, one},
 		{"too long", userPassword("alice", long), false, nil},
@@ -241,85 +242,83 @@ func TestAnonymous(t *testing.T) {
 	}
 }
 
-// TestHashQueueIsFair: an address with one login is served before the flood of another, and a full queue sends the
-// flood away, not the newcomer.
-func TestHashQueueIsFair(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newHashQueue(1, 4)
-		flood, victim := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
-		if err := q.acquire(t.Context(), flood); err != nil {
-			t.Fatal(err)
-		}
-		var mu sync.Mutex
-		var order []string
-		full := 0
-		wait := func(from netip.Prefix, name string) {
-			go func() {
-				err := q.acquire(t.Context(), from)
-				mu.Lock()
-				defer mu.Unlock()
-				if err != nil {
-					full++
-					return
-				}
-				order = append(order, name)
-			}()
-			synctest.Wait()
-		}
-		for _, name := range []string{"f1", "f2", "f3", "f4", "f5"} {
-			wait(flood, name)
-		}
-		wait(victim, "v1")
-		for range 5 {
-			q.release()
-			synctest.Wait()
-		}
-		if diff := cmp.Diff([]string{"f1", "v1", "f2", "f3"}, order); diff != "" || full != 2 {
-			t.Errorf("%d refused, order: %s", full, diff)
-		}
-		if q.free != 1 || q.waiting != 0 || len(q.lines) != 0 || len(q.turn) != 0 {
-			t.Errorf("left over: %+v", q)
-		}
-	})
-}
-
-// TestHashQueueGivesUp: who stops waiting leaves nothing behind, also when the slot comes at the same time.
-func TestHashQueueGivesUp(t *testing.T) {
-	a := netip.MustParsePrefix("192.0.2.1/32")
-	for range 200 {
-		q := newHashQueue(1, 4)
-		if err := q.acquire(t.Context(), a); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		var all sync.WaitGroup
-		all.Go(func() {
-			if q.acquire(ctx, a) == nil {
-				q.release()
-			}
+// TestImprove: a strong verifier stays, a weak one is replaced once, everywhere it is used, and only while the file still
+// has it.
+func TestImprove(t *testing.T) {
+	strong, err := NewVerifier(Argon2id, []byte("p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	weak := cheap(t, "p")
+	var log warnings
+	login := func(lines ...string) (*Login, *password, string) {
+		file := accountFile(t, lines...)
+		l := newLogin(t, func(o *Options) {
+			o.Password, o.Log = &PasswordOptions{File: file, Upgrade: true}, slog.New(&log)
 		})
-		all.Go(cancel)
-		all.Go(q.release)
-		all.Wait()
-		if q.free != 1 || q.waiting != 0 || len(q.turn) != 0 {
-			t.Fatalf("left over: %+v", q)
+		return l, l.current.Load().methods[0].(*password), file
+	}
+	verifierOf := func(file, name string) string {
+		t.Helper()
+		a, err := LoadAccounts(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if acc := a.Get(name); acc != nil && acc.Password != nil {
+			return acc.Password.Encode()
+		}
+		return ""
+	}
+
+	l, _, file := login("a:" + strong.Encode())
+	wantAccepted(t, authenticate(t, l, local(), userPassword("a", "p")), identity.Principal{Method: "password", Name: "a"})
+	if verifierOf(file, "a") != strong.Encode() {
+		t.Error("a strong verifier was replaced")
+	}
+
+	l, p, file := login("a:" + weak.Encode())
+	wantAccepted(t, authenticate(t, l, local(), userPassword("a", "p")), identity.Principal{Method: "password", Name: "a"})
+	first := verifierOf(file, "a")
+	if p.account("a").Password.Encode() != first || first == weak.Encode() {
+		t.Errorf("in memory %v, in the file %s", p.account("a").Password, first)
+	}
+	var hashes hashCount
+	p.hashed = hashes.add
+	for _, name := range []string{"a", "nobody"} {
+		authenticate(t, l, local(), userPassword(name, "wrong"))
+		if got := hashes.take(); len(got) != 1 || got[0] != strong.Cost() {
+			t.Errorf("%s is checked with %v, want %s", name, got, strong.Cost())
+		}
+	}
+	p.improve("a", weak, []byte("p")) // a login that began before
+	if verifierOf(file, "a") != first || log != 0 {
+		t.Errorf("replaced twice, or %d warnings", log)
+	}
+
+	for _, changed := range []string{"a:passwordless", "b:" + weak.Encode(), "a:" + strong.Encode()} {
+		l, p, file := login("a:" + weak.Encode())
+		if err := EditAccounts(file, false, func(a *Accounts) error {
+			next, err := ParseAccounts("f", []byte(changed))
+			*a = *next
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		log = 0
+		wantAccepted(t, authenticate(t, l, local(), userPassword("a", "p")), identity.Principal{Method: "password", Name: "a"})
+		if a, err := LoadAccounts(file); err != nil || string(a.Bytes()) != changed+"\n" || log != 1 || p.account("a").Password.Encode() != weak.Encode() {
+			t.Errorf("%s became %s (%v), %d warnings", changed, a.Bytes(), err, log)
 		}
 	}
 }
 
-// TestHashGarbage: once the hashes have left behind what their slots need, there is a collection before the next one.
-func TestHashGarbage(t *testing.T) {
-	var g hashGarbage
-	const hash = 64 << 20
-	for range 20 {
-		before, _ := collector()
-		g.leave(hash, 1)
-		if after, _ := collector(); after == before {
-			t.Fatal("nothing was collected")
-		}
-	}
-	g.leave(0, 1) // PBKDF2 and SHA-512 leave nothing
-	if g.bytes != 0 {
-		t.Errorf("%d bytes are counted", g.bytes)
-	}
-}
+// warnings counts them.
+type warnings int
+
+func (*warnings) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+func (w *warnings) Handle(context.Context, slog.Record) error { *w++; return nil }
+
+func (w *warnings) WithAttrs([]slog.Attr) slog.Handler { return w }
+
+func (w *warnings) WithGroup(string) slog.Handler { return w }

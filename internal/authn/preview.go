@@ -71,7 +71,7 @@ func (c *chain) bring(ev *identity.Evidence, method, user string) (*identity.Evi
 		cr.HasUsername, cr.Username, cr.HasPassword, cr.Password = true, user, true, []byte{0}
 		for _, m := range c.methods {
 			if p, ok := m.(*password); ok {
-				if acc := p.account(user); acc != nil && acc.Passwordless && acc.Password == nil {
+				if acc := p.account(user); acc != nil && acc.Passwordless {
 					cr.HasPassword, cr.Password = false, nil // it has no secret to send
 				}
 			}
@@ -129,7 +129,7 @@ func (p *password) unknown(_ *identity.Evidence, name string) *Refusal {
 }
 
 func (s *scramMethod) unknown(ev *identity.Evidence, name string) *Refusal {
-	if binding, err := s.binding(ev); s.options.Binding == BindingRequired && (err != nil || binding == nil) {
+	if binding, err := s.binding(ev); err != nil || s.options.Binding == BindingRequired && binding == nil {
 		return &Refusal{Method: s.name(), Check: "channel binding", Expected: "TLS with tls-exporter", Found: "a connection without", Err: err}
 	}
 	for _, m := range s.options.Mechanisms {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,6 +138,84 @@ func TestPreviewBrings(t *testing.T) {
 		}
 		if methodOf(method) != want.name() || !want.recognises(ev, cr) {
 			t.Errorf("%s is of %s", method, want.name())
+		}
+	}
+}
+
+// TestPreviewOfEachMethod: for each method, what Preview says about who can log in, who cannot and why, in the order of
+// the methods.
+func TestPreviewOfEachMethod(t *testing.T) {
+	v, _, err := NewSCRAMVerifier(SCRAMSHA512, "sc", []byte("p"), MinSCRAMIterations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := accountFile(t, "alice:"+cheap(t, "right").Encode(), "carl:passwordless", "sc:"+v.Encode())
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := newSite(t, func(o *Options) {
+		jwtOptions(keyFile(t, edJWK("k1", public)), EdDSA)(o)
+		o.Password = &PasswordOptions{File: file}
+		o.SCRAM = &SCRAMOptions{File: file, Mechanisms: []Mechanism{SCRAMSHA512}, Binding: BindingRequired}
+		o.Certificate, o.PSK, o.Anonymous = &CertificateOptions{Identity: "{cn}"}, true, true
+	}).login
+	if got := strings.Join(all.Offers(), " "); got != "certificate psk scram credential jwt password anonymous" {
+		t.Errorf("offers %s", got)
+	}
+	none := newLogin(t, func(o *Options) { o.Anonymous = true })
+	closed := newLogin(t, func(o *Options) { o.PSK = true })
+	if got := strings.Join(closed.Offers(), " "); got != "psk" {
+		t.Errorf("offers %s", got)
+	}
+	other := newLogin(t, func(o *Options) {
+		o.SCRAM = &SCRAMOptions{File: file, Mechanisms: Mechanisms, Binding: BindingPreferred}
+	})
+	proved := from("192.0.2.1:1")
+	proved.TLS.Chain = []*x509.Certificate{withNames("pump1")}
+	clear := from("192.0.2.1:1")
+	clear.TLS = nil
+	failing := exporter(1)
+	failing.TLS.Exporter = func(string, []byte, int) ([]byte, error) { return nil, errors.New("no extended master secret") }
+	for _, c := range []struct {
+		l            *Login
+		ev           *identity.Evidence
+		method, user string
+		want         identity.Outcome
+		why          string
+	}{
+		{all, local(), "password", "alice", identity.Continued, ""},
+		{all, local(), "password", "carl", identity.Continued, ""},
+		{all, local(), "password", "mallory", identity.Rejected, "password: user name"},
+		{all, local(), "password", "sc", identity.Rejected, "which has none"},
+		{all, proved, "password", "alice", identity.Rejected, "certificate, which recognises this client first"},
+		{all, exporter(1), "scram", "sc", identity.Continued, ""},
+		{all, exporter(1), "scram", "alice", identity.Rejected, "scram: user name"},
+		{all, failing, "scram", "sc", identity.Rejected, "scram: channel binding"},
+		{all, local(), "scram", "sc", identity.Rejected, "scram: channel binding"},
+		{other, local(), "scram", "sc", identity.Continued, ""},
+		{other, failing, "scram", "sc", identity.Rejected, "scram: channel binding"},
+		{all, local(), "jwt", "anybody", identity.Continued, ""},
+		{all, local(), "p1", "alice", identity.Continued, ""},
+		{all, local(), "p2", "pump", identity.Continued, ""},
+		{all, local(), "p3", "press", identity.Continued, ""},
+		{all, from("192.0.2.1:1"), "certificate", "pump1", identity.Continued, ""},
+		{all, proved, "certificate", "pump1", identity.Continued, ""},
+		{all, local(), "certificate", "pump1", identity.Rejected, "one that is configured"},
+		{all, from("192.0.2.1:1"), "psk", "pump1", identity.Continued, ""},
+		{all, local(), "psk", "pump1", identity.Rejected, "one that is configured"},
+		{all, local(), "anonymous", "", identity.Accepted, ""},
+		{none, local(), "password", "alice", identity.Rejected, "one that is configured"},
+		{all, clear, "password", "alice", identity.Rejected, "clear text"},
+		{all, clear, "password", "sc", identity.Rejected, "clear text"},
+		{all, clear, "password", "carl", identity.Continued, ""}, // it has no secret to send
+		{closed, local(), "password", "alice", identity.Rejected, "auth.anonymous"},
+		{closed, local(), "scram", "sc", identity.Rejected, "authentication method"},
+		{closed, local(), "anonymous", "", identity.Rejected, "auth.anonymous"},
+	} {
+		v := c.l.Preview(c.ev, c.method, c.user)
+		if v.Outcome != c.want || c.why != "" && (v.Cause == nil || !strings.Contains(v.Cause.Error(), c.why)) {
+			t.Errorf("%s as %q: %v (%v), want %v %q", c.method, c.user, v.Outcome, v.Cause, c.want, c.why)
 		}
 	}
 }

@@ -175,6 +175,7 @@ func (x *scramExchange) first(data []byte) identity.Verdict {
 // final checks the client's proof and answers with the server's.
 func (x *scramExchange) final(data []byte) identity.Verdict {
 	reply, err := x.step(data)
+	// Any of the three says it: the library's answer, its state, and that the keys of unknown names are of no password.
 	if err != nil || !x.conversation.Valid() || !x.known {
 		return x.deny("proof", "that of the password of an account in "+x.s.options.File, err)
 	}

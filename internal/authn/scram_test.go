@@ -2,6 +2,7 @@ package authn
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -76,6 +77,8 @@ func TestSCRAM(t *testing.T) {
 	bound := func(fill byte) *scram.ClientConversation {
 		return alice.NewConversationWithChannelBinding(binding(fill))
 	}
+	broken := exporter(1)
+	broken.TLS.Exporter = func(string, []byte, int) ([]byte, error) { return nil, errors.New("no extended master secret") }
 	for _, c := range []struct {
 		name    string
 		binding Binding
@@ -101,6 +104,8 @@ func TestSCRAM(t *testing.T) {
 		{"off", BindingOff, exporter(1), "SCRAM-SHA-256", bound(1), "", false, identity.NotAuthenticated},
 		{"wrong password", BindingPreferred, local(), "SCRAM-SHA-256", client(SCRAMSHA256, "alice", "pen", "").NewConversation(), "", false, identity.NotAuthenticated},
 		{"unknown name", BindingPreferred, local(), "SCRAM-SHA-256", client(SCRAMSHA256, "mallory", "pencil", "").NewConversation(), "", false, identity.NotAuthenticated},
+		{"for itself by name", BindingPreferred, local(), "SCRAM-SHA-256", client(SCRAMSHA256, "alice", "pencil", "alice").NewConversation(), "", true, 0},
+		{"the exporter fails", BindingPreferred, broken, "SCRAM-SHA-256", plain(), "", false, identity.NotPermitted},
 		{"for somebody else", BindingPreferred, local(), "SCRAM-SHA-256", client(SCRAMSHA256, "alice", "pencil", "root").NewConversation(), "", false, identity.NotAuthenticated},
 		{"other name in connect", BindingPreferred, local(), "SCRAM-SHA-256", plain(), "root", false, identity.NotAuthenticated},
 		{"SHA-1", BindingPreferred, local(), "SCRAM-SHA-1", plain(), "", false, identity.BadMethod},
@@ -151,4 +156,67 @@ func TestSCRAMRubbish(t *testing.T) {
 		v = authenticate(t, l, local(), &identity.Credentials{Level: 5, Method: "SCRAM-SHA-256", Data: []byte("n,,n=alice,r=a")}).Next([]byte(s))
 		wantRefused(t, v, identity.NotAuthenticated, "scram: ")
 	}
+}
+
+// TestSCRAMUnknownMechanism: an account without a verifier of the mechanism is an unknown name, and a file without any
+// answers like one with some.
+func TestSCRAMUnknownMechanism(t *testing.T) {
+	v, _, err := NewSCRAMVerifier(SCRAMSHA512, "alice", []byte("pencil"), MinSCRAMIterations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"alice:" + v.Encode(), "alice:passwordless"} {
+		l := newLogin(t, func(o *Options) {
+			o.SCRAM = &SCRAMOptions{File: accountFile(t, line), Mechanisms: Mechanisms, Binding: BindingPreferred}
+		})
+		c, err := SCRAMSHA256.hash().NewClient("alice", "pencil", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := runSCRAM(t, l, local(), "SCRAM-SHA-256", c.NewConversation(), "")
+		wantRefused(t, got, identity.NotAuthenticated, "proof")
+	}
+	if _, err := New(Options{SCRAM: &SCRAMOptions{File: "/nonexistent", Mechanisms: Mechanisms}}); err == nil {
+		t.Error("a file that is not there is taken")
+	}
+}
+
+// TestSCRAMMessageSize: a message above the bound is refused although its form is right; one below is answered.
+func TestSCRAMMessageSize(t *testing.T) {
+	l := newLogin(t, func(o *Options) {
+		o.SCRAM = &SCRAMOptions{File: scramFile(t), Mechanisms: Mechanisms, Binding: BindingPreferred}
+	})
+	const head = "n,,n=alice,r="
+	for size, want := range map[int]identity.Outcome{maxSCRAMMessage: identity.Continued, maxSCRAMMessage + 1: identity.Rejected} {
+		data := []byte(head + strings.Repeat("r", size-len(head)))
+		v := authenticate(t, l, local(), &identity.Credentials{Level: 5, Method: "SCRAM-SHA-256", Data: data})
+		if v.Outcome != want {
+			t.Errorf("%d bytes: %v, %v", size, v.Outcome, v.Cause)
+		}
+		if user := scramUser(data); (user == "alice") != (want == identity.Continued) {
+			t.Errorf("%d bytes: counted for %q", size, user)
+		}
+	}
+	for message, want := range map[string]string{
+		"n,,n=alice,r=x": "alice", "n,a=root,n=a=2Cb=3Dc,r=x": "a,b=c", "n,,m=alice,r=x": "", "n,,n=alice": "", "": "",
+	} {
+		if got := scramUser([]byte(message)); got != want {
+			t.Errorf("%q is counted for %q, want %q", message, got, want)
+		}
+	}
+}
+
+// TestSCRAMCauses: the log says whether it was the binding or the proof.
+func TestSCRAMCauses(t *testing.T) {
+	l := newLogin(t, func(o *Options) {
+		o.SCRAM = &SCRAMOptions{File: scramFile(t), Mechanisms: Mechanisms, Binding: BindingPreferred}
+	})
+	c, err := SCRAMSHA256.hash().NewClient("alice", "wrong", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, _ := runSCRAM(t, l, exporter(1), "SCRAM-SHA-256", c.NewConversationWithChannelBinding(binding(2)), "")
+	wantRefused(t, v, identity.NotAuthenticated, "scram: channel binding: ")
+	v, _ = runSCRAM(t, l, exporter(1), "SCRAM-SHA-256", c.NewConversationWithChannelBinding(binding(1)), "")
+	wantRefused(t, v, identity.NotAuthenticated, "scram: proof: ")
 }

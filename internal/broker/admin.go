@@ -69,17 +69,15 @@ func (b *Broker) Sessions(prefix, after string, limit int) (page []SessionInfo, 
 // after, and whether there are more. It looks at every session once and keeps at most two pages.
 func (r *registry) page(prefix, after string, limit int) (list []*clientSession, more bool) {
 	order := func(a, b *clientSession) int { return cmp.Compare(a.clientID, b.clientID) }
-	r.mu.RLock()
-	for id, s := range r.byID {
-		if !strings.HasPrefix(id, prefix) || id <= after {
-			continue
+	r.each(func(s *clientSession) {
+		if !strings.HasPrefix(s.clientID, prefix) || s.clientID <= after {
+			return
 		}
 		if list = append(list, s); len(list) > 2*limit {
 			slices.SortFunc(list, order)
 			list, more = list[:limit], true
 		}
-	}
-	r.mu.RUnlock()
+	})
 	slices.SortFunc(list, order)
 	if len(list) > limit {
 		list, more = list[:limit], true

@@ -434,6 +434,12 @@ func TestAttack25_RetainedWill(t *testing.T) {
 		c.send(connectPacket("c", withWill("will", 0), keep))
 		c.refused(mqtt.NotAuthorized)
 		r.connect("c", withWill("will", 0)).leave()
+		r.authz.set(denying(identity.Will, "will")) // and the right to retain is none to leave one
+		for _, opts := range [][]setup{{withWill("will", 0), keep}, {withWill("will", 0)}} {
+			c = r.open()
+			c.send(connectPacket("c", opts...))
+			c.refused(mqtt.NotAuthorized)
+		}
 		r.authz.set(nil)
 		c = r.connect("c", withWill("will", 0), keep)
 		r.authz.set(denying(identity.Retain, "will"))

@@ -40,8 +40,8 @@ func (b *Broker) bind(w *work, c *conn, p *mqtt.Connect, wl *will) (binding, err
 	}
 	s := old
 	if s == nil {
-		if expiry > 0 && !b.owners.take(*c.principal, b.settings().SessionsPerOwner) {
-			b.store.Commit(batch, func(error) { putBatch(batch) }) // the session before has ended all the same
+		if expiry > 0 && !b.owners.take(c.principal, b.settings().SessionsPerOwner) {
+			b.submit(batch) // the session before has ended all the same
 			return binding{}, overLimit(errQuota, "limits.sessions_per_principal", b.settings().SessionsPerOwner, "as many durable sessions of "+c.principal.String())
 		}
 		s = b.newSession(c, expiry, w.now)
@@ -79,10 +79,9 @@ func (b *Broker) grantedExpiry(c *conn, p *mqtt.Connect) uint32 {
 }
 
 func (b *Broker) newSession(c *conn, expiry uint32, now int64) *clientSession {
-	s := &clientSession{
-		b: b, clientID: c.clientID, id: b.nextSession(), created: now, principal: c.principal, rights: b.authz.Generation(),
-	}
-	s.state = session.New(s.id, expiry > 0, &b.settings().Queue)
+	s := b.newClientSession(c.clientID, now, c.principal)
+	s.rights = b.authz.Generation()
+	s.state = session.New(b.nextSession(), expiry > 0, &b.settings().Queue)
 	if expiry > 0 {
 		s.durable.Store(true) // it was counted for its owner before
 	}
@@ -100,12 +99,12 @@ func (s *clientSession) attach(c *conn, expiry uint32, wl *will, batch *store.Ba
 		s.dropWill(batch)
 	}
 	if wl != nil {
-		s.will = wl
-		batch.Add(store.Op{Kind: store.PutWill, Session: s.id, Will: wl.row(s)})
+		s.own().will = wl
+		batch.Add(store.Op{Kind: store.PutWill, Session: s.id(), Will: wl.row(s)})
 		batch.Sync = true
 	}
 	if s.state.Durable() {
-		batch.Add(store.Op{Kind: store.PutSession, Session: s.id, Meta: s.row()})
+		batch.Add(store.Op{Kind: store.PutSession, Session: s.id(), Meta: s.row()})
 		batch.Sync = true
 	}
 }
@@ -119,9 +118,9 @@ func (s *clientSession) setExpiry(expiry uint32, batch *store.Batch) {
 	}
 	s.state.MakeDurable(batch, s.b.nextBody)
 	s.durable.Store(true)
-	s.b.owners.add(*s.principal, 1)
+	s.b.owners.add(s.principal, 1)
 	for _, sub := range s.subs.rows {
-		batch.Add(store.Op{Kind: store.PutSubscription, Session: s.id, Subscription: &sub})
+		batch.Add(store.Op{Kind: store.PutSubscription, Session: s.id(), Subscription: &sub})
 	}
 }
 
@@ -188,11 +187,11 @@ func (b *Broker) endSession(w *work, s *clientSession, batch *store.Batch) {
 		b.publishWill(w, s, wl)
 	}
 	if durable || wl != nil {
-		batch.Add(store.Op{Kind: store.DeleteSession, Session: s.id})
+		batch.Add(store.Op{Kind: store.DeleteSession, Session: s.id()})
 	}
 	if durable {
 		batch.Sync = true
-		b.owners.add(*s.principal, -1)
+		b.owners.add(s.principal, -1)
 	}
 }
 
@@ -221,11 +220,11 @@ func (c *conn) leave() {
 	if delayed {
 		wl.due = w.now + int64(min(wl.delay, expiry))*1e9
 		wl.pending = true
-		batch.Add(store.Op{Kind: store.PutWill, Session: s.id, Will: wl.row(s)})
+		batch.Add(store.Op{Kind: store.PutWill, Session: s.id(), Will: wl.row(s)})
 	}
 	if expiry > 0 {
 		s.expiresAt = expiryAt(w.now, expiry)
-		batch.Add(store.Op{Kind: store.PutSession, Session: s.id, Meta: s.row()})
+		batch.Add(store.Op{Kind: store.PutSession, Session: s.id(), Meta: s.row()})
 	}
 	if delayed {
 		s.schedule(timerWill, wl.due)
@@ -257,8 +256,15 @@ func (b *Broker) endIfOffline(w *work, s *clientSession, epoch uint64) {
 	}
 	batch := getBatch()
 	b.endSession(w, s, batch)
-	b.store.Commit(batch, func(error) { putBatch(batch) })
+	b.submit(batch)
 }
+
+// nothingToStore is the result of a batch without rows.
+var nothingToStore = func() <-chan error {
+	done := make(chan error)
+	close(done)
+	return done
+}()
 
 // commitAndWait returns when the batch is on disk. It is used where a client waits for one answer, never in the flow of
 // messages.
@@ -267,12 +273,11 @@ func (b *Broker) commitAndWait(batch *store.Batch) error { return <-b.submit(bat
 // submit hands the batch to the store, which takes batches in the order of the calls, and does not wait: result says when
 // it is on disk. A row that says what a session is goes this way under the lock under which it was made.
 func (b *Broker) submit(batch *store.Batch) (result <-chan error) {
-	done := make(chan error, 1)
 	if len(batch.Ops) == 0 {
 		putBatch(batch)
-		done <- nil
-		return done
+		return nothingToStore
 	}
+	done := make(chan error, 1)
 	b.store.Commit(batch, func(err error) {
 		putBatch(batch)
 		done <- err
@@ -286,7 +291,7 @@ func (b *Broker) loadInflight(s *clientSession) error {
 	missing := s.state.Missing()
 	s.mu.Unlock()
 	for _, ord := range missing {
-		entries, _, err := b.readQueue(s.id, ord, 1)
+		entries, _, err := b.readQueue(s.id(), ord, 1)
 		if err != nil {
 			return err
 		}

@@ -459,8 +459,8 @@ func TestAttack40_ExpiryFreesAll(t *testing.T) {
 		}
 		r.wait(61 * time.Second) // what was asked for is a hundred years
 		n := r.b.Snapshot()
-		if n.Sessions != 1 || n.QueuedBytes != 0 || n.Subscriptions != 0 || r.b.groups.len() != 0 || len(r.b.owners.count) != 0 {
-			t.Errorf("left behind: %+v, %d groups, %v", n, r.b.groups.len(), r.b.owners.count)
+		if n.Sessions != 1 || n.QueuedBytes != 0 || n.Subscriptions != 0 || r.b.groups.len() != 0 || r.b.owners.len() != 0 {
+			t.Errorf("left behind: %+v, %d groups, %d owners", n, r.b.groups.len(), r.b.owners.len())
 		}
 		if rows := r.rows(); rows != rows0 {
 			t.Errorf("left on disk: %+v", rows)
@@ -626,8 +626,8 @@ func TestAttack51_Administration(t *testing.T) {
 		}
 		r.wait(2 * time.Second) // connections that linger
 		n := r.b.Snapshot()
-		if n.Sessions != 0 || n.Subscriptions != 0 || n.QueuedBytes != 0 || n.Clients != 0 || r.b.groups.len() != 0 || len(r.b.owners.count) != 0 {
-			t.Errorf("left behind: %+v, %d groups, %v", n, r.b.groups.len(), r.b.owners.count)
+		if n.Sessions != 0 || n.Subscriptions != 0 || n.QueuedBytes != 0 || n.Clients != 0 || r.b.groups.len() != 0 || r.b.owners.len() != 0 {
+			t.Errorf("left behind: %+v, %d groups, %d owners", n, r.b.groups.len(), r.b.owners.len())
 		}
 		if rows := r.rows(); rows != rows0 {
 			t.Errorf("left on disk: %+v", rows)

@@ -66,6 +66,7 @@ type Broker struct {
 
 	starts   chan *conn // to a goroutine that waits for a new connection
 	starters atomic.Int32
+	grown    atomic.Int32 // clients that wait on the stack of their CONNECT
 
 	wg sync.WaitGroup // background goroutines and connections
 }
@@ -91,7 +92,7 @@ func New(o Options) *Broker {
 	b.flusher.init()
 	b.timers.wake = make(chan struct{}, 1)
 	b.starts = make(chan *conn)
-	b.owners.count = make(map[uint64]int32)
+	b.owners.init()
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
 	return b
 }

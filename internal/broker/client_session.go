@@ -18,7 +18,6 @@ import (
 type clientSession struct {
 	b        *Broker
 	clientID string
-	id       store.SessionID
 	group    *group // the queue of a shared group; nil for a client's session
 	created  int64
 
@@ -33,23 +32,50 @@ type clientSession struct {
 
 	mu         sync.Mutex
 	principal  *identity.Principal
-	state      *session.Session
+	state      session.Session
 	conn       *conn
 	epoch      uint64 // counts bindings; what was started under an older one is void
 	subs       subscriptions
-	will       *will
 	version    mqtt.Version
 	ended      bool
 	fullLogged bool   // the full queue was logged once
 	expiry     uint32 // Session Expiry Interval, seconds
 	expiresAt  int64  // Unix nanoseconds; 0 while online or when it never ends
 	// rights is the Authorizer's generation under which everything in the queue was allowed, or uncheckedRights.
-	rights  uint64
-	held    []heldAck
-	counted int64                 // bytes of state.Bytes that are in Broker.queuedBytes
-	timers  [sessionTimers]*timer // by kind; nil until there was something to wait for
-	shrunk  chan struct{}         // closed when the queue has become short; nil when nobody waits
+	rights   uint64
+	counted  int64 // bytes of state.Bytes that are in Broker.queuedBytes
+	expiring timer // of timerExpiry
+	*seldom        // never nil
 }
+
+// seldom is what few sessions have at a time. A million that wait for their clients share one that is empty.
+type seldom struct {
+	will   *will
+	held   []heldAck
+	shrunk chan struct{} // closed when the queue has become short; nil when nobody waits
+	timers [2]*timer     // of timerWill and timerHeld; nil until there was something to wait for
+}
+
+// nothing stands for the seldom state of all sessions that have none. It is read only.
+var nothing seldom
+
+// own gives the session a seldom state of its own, before anything in it changes. mu is held.
+func (s *clientSession) own() *seldom {
+	if s.seldom == &nothing {
+		s.seldom = new(seldom)
+	}
+	return s.seldom
+}
+
+// newClientSession returns a session without a client, whose state the caller sets.
+func (b *Broker) newClientSession(clientID string, created int64, owner *identity.Principal) *clientSession {
+	s := &clientSession{b: b, clientID: clientID, created: created, principal: owner, seldom: &nothing}
+	s.expiring = timer{kind: timerExpiry, session: s}
+	return s
+}
+
+// id is the number that the session's rows have in the store.
+func (s *clientSession) id() store.SessionID { return s.state.ID() }
 
 // heldAck is a publisher's acknowledgement that waits until this session, which is online and above its limit, has
 // come closer to the message.
@@ -95,7 +121,7 @@ func (s *clientSession) carryOut(w *work, fx *session.Effects) (again bool) {
 	s.releaseHeld(w)
 	if s.shrunk != nil && (s.conn == nil || s.state.Len() < s.b.settings().Queue.Messages/4) {
 		close(s.shrunk)
-		s.shrunk = nil
+		s.own().shrunk = nil
 	}
 	return fx.More && room
 }
@@ -197,7 +223,7 @@ func (s *clientSession) fetch(from store.Ord, limit int) {
 		var last bool
 		err := s.b.settle()
 		if err == nil {
-			entries, last, err = s.b.readQueue(s.id, from, limit)
+			entries, last, err = s.b.readQueue(s.id(), from, limit)
 		}
 		if err != nil {
 			entries, last = nil, false
@@ -258,6 +284,9 @@ func (s *clientSession) account() {
 
 // releaseHeld lets acknowledgements go that waited for room in this session. mu is held.
 func (s *clientSession) releaseHeld(w *work) {
+	if len(s.held) == 0 {
+		return
+	}
 	for len(s.held) > 0 {
 		h := s.held[0]
 		within := s.state.Len()-len(s.held) < s.b.settings().Queue.Messages && !s.state.Full(0)
@@ -274,7 +303,7 @@ func (s *clientSession) releaseHeld(w *work) {
 func (s *clientSession) hold(w *work, c *conn, number uint64) {
 	c.acks.wait(number, 1)
 	wait := s.b.settings().AckWait
-	s.held = append(s.held, heldAck{c: c, number: number, deadline: w.now + int64(wait)})
+	s.own().held = append(s.held, heldAck{c: c, number: number, deadline: w.now + int64(wait)})
 	if len(s.held) == 1 {
 		s.schedule(timerHeld, w.now+int64(wait))
 	}

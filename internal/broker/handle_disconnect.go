@@ -53,7 +53,7 @@ func (c *conn) handleDisconnect(w *work, h mqtt.Header, body []byte) error {
 func (b *Broker) changeExpiry(s *clientSession, expiry uint32, batch *store.Batch) {
 	s.expiry = expiry
 	if s.state.Durable() {
-		batch.Add(store.Op{Kind: store.PutSession, Session: s.id, Meta: s.row()})
+		batch.Add(store.Op{Kind: store.PutSession, Session: s.id(), Meta: s.row()})
 		batch.Sync = true
 	}
 }

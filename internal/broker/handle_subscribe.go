@@ -113,7 +113,7 @@ func (c *conn) subscribe(sub *wanted, batch *store.Batch) (code mqtt.ReasonCode,
 	}
 	s.subs.put(sub.row)
 	if s.state.Durable() {
-		batch.Add(store.Op{Kind: store.PutSubscription, Session: s.id, Subscription: &sub.row})
+		batch.Add(store.Op{Kind: store.PutSubscription, Session: s.id(), Subscription: &sub.row})
 		batch.Sync = true
 	}
 	s.mu.Unlock()
@@ -201,7 +201,7 @@ func (c *conn) unsubscribe(f string, batch *store.Batch) (mqtt.ReasonCode, error
 	}
 	existed := s.subs.remove(f)
 	if existed && s.state.Durable() {
-		batch.Add(store.Op{Kind: store.DeleteSubscription, Session: s.id, Key: cloneString(f)})
+		batch.Add(store.Op{Kind: store.DeleteSubscription, Session: s.id(), Key: cloneString(f)})
 		batch.Sync = true
 	}
 	s.mu.Unlock()

@@ -25,7 +25,6 @@ var (
 	errProtocol        = errors.New("protocol error")
 	errAliasInvalid    = errors.New("topic alias invalid")
 	errServerBusy      = errors.New("server busy")
-	errClientID        = errors.New("client identifier not valid")
 	errBadMethod       = errors.New("bad authentication method")
 	errBadCredentials  = errors.New("bad user name or password")
 	errBanned          = errors.New("banned")
@@ -72,7 +71,6 @@ var reasons = []reason{
 	{errProtocol, mqtt.ProtocolError, LayerProtocol, ""},
 	{errAliasInvalid, mqtt.TopicAliasInvalid, LayerProtocol, ""},
 	{errServerBusy, mqtt.ServerBusy, LayerLimit, "auth.password.hash_queue"},
-	{errClientID, mqtt.ClientIdentifierNotValid, LayerProtocol, ""},
 	{errBadMethod, mqtt.BadAuthenticationMethod, LayerLogin, ""},
 	{errBadCredentials, mqtt.BadUserNameOrPassword, LayerLogin, ""},
 	{errBanned, mqtt.Banned, LayerLogin, ""},

@@ -111,7 +111,7 @@ func (b *Broker) restoreSessions(now int64, wills []storedWill) error {
 
 // While state is restored nearly nothing of it becomes garbage, and the collector would look through all of it again and
 // again.
-const relaxedCollector = 800 // percent of the live heap between collections, meanwhile
+const relaxedCollector = 400 // percent of the live heap between collections, meanwhile
 
 // relaxCollector makes the garbage collector's pace slower and returns what restores it. A memory limit of the process
 // stays in force.
@@ -127,15 +127,13 @@ func relaxCollector() (restore func()) {
 // restoreSession makes a session of its row, all but its entries in the router.
 func (b *Broker) restoreSession(row *store.SessionRow, now int64) *clientSession {
 	principal := row.Session.Principal
-	s := &clientSession{
-		b: b, clientID: row.Session.ClientID, id: row.ID, created: row.Session.Created,
-		principal: &principal, version: row.Session.Version, expiry: row.Session.Expiry,
-		rights: uncheckedRights, // the rules may have changed while the broker was down
-	}
+	s := b.newClientSession(row.Session.ClientID, row.Session.Created, &principal)
+	s.version, s.expiry = row.Session.Version, row.Session.Expiry
+	s.rights = uncheckedRights // the rules may have changed while the broker was down
 	s.state = session.Restore(row, &b.settings().Queue)
 	s.durable.Store(true)
 	s.account()
-	b.owners.add(principal, 1)
+	b.owners.add(&principal, 1)
 	s.subs.adopt(row.Subscriptions)
 	b.sessions.put(s)
 	b.restoreTimers(s, &row.Session, now)
@@ -152,8 +150,7 @@ func (b *Broker) restoreGroup(row *store.SessionRow, now int64) {
 		gr = &group{key: row.Session.Group, members: make(map[*clientSession]mqtt.QoS)}
 		g.byKey[gr.key] = gr
 	}
-	queue := b.newGroupQueue(gr, row.ID, now)
-	queue.state = session.Restore(row, &b.settings().Queue)
+	queue := b.newGroupQueue(gr, now, session.Restore(row, &b.settings().Queue))
 	queue.durable.Store(true)
 	queue.account()
 }
@@ -170,7 +167,7 @@ func (b *Broker) dropEmptyGroups() {
 		delete(g.byKey, key)
 		if gr.queue != nil {
 			batch := getBatch()
-			batch.Add(store.Op{Kind: store.DeleteSession, Session: gr.queue.id})
+			batch.Add(store.Op{Kind: store.DeleteSession, Session: gr.queue.id()})
 			b.store.Commit(batch, func(error) { putBatch(batch) })
 		}
 	}
@@ -192,6 +189,6 @@ func (b *Broker) restoreWill(w *work, s *clientSession, id store.SessionID, row 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.will = wl
+	s.own().will = wl
 	s.schedule(timerWill, wl.due)
 }

@@ -209,7 +209,7 @@ func (s *clientSession) roomForReplay() <-chan struct{} {
 		return nil
 	}
 	if s.shrunk == nil {
-		s.shrunk = make(chan struct{})
+		s.own().shrunk = make(chan struct{})
 	}
 	return s.shrunk
 }

@@ -55,7 +55,7 @@ func (b *Broker) dropSubscription(s *clientSession, f string) {
 	s.subs.remove(f)
 	if s.state.Durable() {
 		batch := getBatch()
-		batch.Add(store.Op{Kind: store.DeleteSubscription, Session: s.id, Key: f})
+		batch.Add(store.Op{Kind: store.DeleteSubscription, Session: s.id(), Key: f})
 		batch.Sync = true
 		b.store.Commit(batch, func(err error) {
 			putBatch(batch)

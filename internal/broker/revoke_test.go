@@ -92,3 +92,28 @@ func TestRefusalsAreKept(t *testing.T) {
 		}
 	})
 }
+
+// TestRevokedSubscriptionStaysGone: what was removed does not come back with a restart, whatever the rules say by then.
+func TestRevokedSubscriptionStaysGone(t *testing.T) {
+	bubble(t, func(r *rig) {
+		c := r.connect("c", expiry(1000))
+		c.subscribe(1, "a", "b")
+		c.leave()
+		r.authz.set(denying(identity.Subscribe, "a"))
+		if n := r.b.RecheckSubscriptions(); n != 1 {
+			t.Errorf("%d removed", n)
+		}
+		r.settle()
+		r.authz.set(nil)
+		r.restart()
+		c = r.connect("c", dirty, expiry(1000))
+		if !c.ack.SessionPresent {
+			t.Fatal("the session is gone")
+		}
+		pub := r.connect("pub")
+		pub.publish(msg("a", "x", 1))
+		pub.publish(msg("b", "y", 1))
+		c.receive("b", "y")
+		c.quiet()
+	})
+}

@@ -1,9 +1,6 @@
 package broker
 
 import (
-	"hash/maphash"
-	"sync"
-
 	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/message"
 	"github.com/sealmq/sealmq/internal/router"
@@ -149,38 +146,6 @@ func (b *Broker) endFull(s *clientSession, epoch uint64) {
 	w := b.getWork()
 	defer w.release()
 	b.endIfOffline(w, s, epoch)
-}
-
-// owners counts the durable sessions of each principal. A large fleet has as many principals as sessions, so that they are
-// known by a hash only. Two of the same hash, which nobody can look for, would share one limit.
-type owners struct {
-	mu    sync.Mutex
-	count map[uint64]int32
-}
-
-var ownerSeed = maphash.MakeSeed()
-
-func ownerKey(p identity.Principal) uint64 { return maphash.Comparable(ownerSeed, p) }
-
-func (o *owners) add(p identity.Principal, n int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	k := ownerKey(p)
-	if o.count[k] += int32(n); o.count[k] <= 0 {
-		delete(o.count, k)
-	}
-}
-
-// take counts one more durable session of p, unless there are limit of them; a limit of 0 is none.
-func (o *owners) take(p identity.Principal, limit int) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	k := ownerKey(p)
-	if limit > 0 && int(o.count[k]) >= limit {
-		return false
-	}
-	o.count[k]++
-	return true
 }
 
 // topicReason is the code for a name or filter that is not valid.

@@ -260,3 +260,47 @@ func TestShutdown(t *testing.T) {
 		}
 	})
 }
+
+// TestTakeOverOfWhatEnds: a session that ends with its connection is not resumed by the client that takes the connection over.
+func TestTakeOverOfWhatEnds(t *testing.T) {
+	bubble(t, func(r *rig) {
+		old := r.connect("c") // its Session Expiry Interval is 0
+		old.subscribe(1, "a")
+		c := r.connect("c", dirty, expiry(100))
+		old.ejected(mqtt.SessionTakenOver)
+		if c.ack.SessionPresent {
+			t.Error("it was resumed")
+		}
+		r.connect("pub").publish(msg("a", "x", 1))
+		c.quiet()
+	})
+}
+
+// TestEndIsForTheConnectionThatEnded: the end of a connection ends its session only while no other client has come to it.
+func TestEndIsForTheConnectionThatEnded(t *testing.T) {
+	bubble(t, func(r *rig) {
+		c := r.connect("c", expiry(100))
+		s := r.b.sessions.get("c")
+		w := r.b.getWork()
+		defer w.release()
+		end := func(epoch uint64) bool {
+			r.b.endIfOffline(w, s, epoch)
+			return r.b.sessions.get("c") == nil
+		}
+		if end(s.epoch) {
+			t.Fatal("ended under a client that is connected")
+		}
+		c.ping()
+		c.leave()
+		r.settle()
+		if end(s.epoch - 1) {
+			t.Fatal("ended by a connection from before")
+		}
+		if !end(s.epoch) {
+			t.Error("not ended")
+		}
+		if !end(s.epoch) || r.rows().Sessions != 0 {
+			t.Error("ended twice, or a row stays")
+		}
+	})
+}

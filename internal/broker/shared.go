@@ -82,7 +82,7 @@ func (g *groups) unsubscribe(b *Broker, s *clientSession, share topic.ShareName,
 	queue.counted = 0
 	queue.mu.Unlock()
 	batch := getBatch()
-	batch.Add(store.Op{Kind: store.DeleteSession, Session: queue.id})
+	batch.Add(store.Op{Kind: store.DeleteSession, Session: queue.id()})
 	b.store.Commit(batch, func(error) { putBatch(batch) })
 }
 
@@ -136,11 +136,10 @@ func (d *delivery) enqueueForGroup(key string) {
 	}
 	queue := gr.queue
 	if qos > 0 && queue == nil {
-		queue = b.newGroupQueue(gr, b.nextSession(), d.w.now)
-		queue.state = session.New(queue.id, true, &b.settings().Queue)
+		queue = b.newGroupQueue(gr, d.w.now, session.New(b.nextSession(), true, &b.settings().Queue))
 		// With mu: what others put into the queue, and its removal, must come after the row that makes it exist.
 		batch := getBatch()
-		batch.Add(store.Op{Kind: store.PutSession, Session: queue.id, Meta: &store.Session{Group: key, Expiry: neverExpires, Created: d.w.now}})
+		batch.Add(store.Op{Kind: store.PutSession, Session: queue.id(), Meta: &store.Session{Group: key, Expiry: neverExpires, Created: d.w.now}})
 		b.submit(batch)
 	}
 	g.mu.Unlock()
@@ -176,8 +175,9 @@ func (g *groups) offerQueue(b *Broker, gr *group) {
 }
 
 // newGroupQueue gives the group a queue. g.mu is held.
-func (b *Broker) newGroupQueue(gr *group, id store.SessionID, now int64) *clientSession {
-	gr.queue = &clientSession{b: b, id: id, group: gr, created: now, principal: &identity.Principal{}}
+func (b *Broker) newGroupQueue(gr *group, now int64, state session.Session) *clientSession {
+	gr.queue = b.newClientSession("", now, &identity.Principal{})
+	gr.queue.group, gr.queue.state = gr, state
 	return gr.queue
 }
 
@@ -260,7 +260,7 @@ func (b *Broker) takeFromGroup(w *work, queue *clientSession) ([]session.Entry, 
 	var rows []session.Entry
 	var last bool
 	if err == nil {
-		rows, last, err = b.readQueue(queue.id, from, drainStep)
+		rows, last, err = b.readQueue(queue.id(), from, drainStep)
 	}
 	if err != nil {
 		b.storeFailed(err)

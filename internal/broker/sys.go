@@ -150,7 +150,7 @@ func (b *Broker) sysMessage(w *work, name, value string) {
 	p := mqtt.Publish{Topic: name, Payload: []byte(value), Retain: true}
 	d := delivery{b: b, w: w, p: &p}
 	b.retained.Put(d.message())
-	res := b.router.Match(name)
+	res := b.router.MatchIn(&w.room, name)
 	allowed := b.receivers(res, name)
 	w.prepare(&p)
 	for i := range res.Targets {

@@ -16,8 +16,6 @@ const (
 	timerWill                    // a Will may be published
 	timerHeld                    // acknowledgements have waited long enough for a slow subscriber
 	timerConn                    // look at a connection's deadlines
-
-	sessionTimers = int(timerConn) // the kinds a session has
 )
 
 // timer is an entry of the schedule, of which an owner has one for each kind: what it waits for may change often and be
@@ -27,7 +25,6 @@ type timer struct {
 	session *clientSession
 
 	// Under the lock of timers, but for kind.
-	due   int64  // Unix nanoseconds
 	epoch uint64 // of the session; a client that came back since makes the entry void
 	place int32  // in the queue, from 1 on; 0: not in it
 	dead  bool   // the owner has ended: nothing is due any more
@@ -52,7 +49,7 @@ func (t *timers) set(e *timer, due int64, epoch uint64) {
 func (t *timers) advance(e *timer, due int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e.place == 0 || due < e.due {
+	if e.place == 0 || due < t.queue[e.place-1].due {
 		t.put(e, due, 0)
 	}
 }
@@ -62,10 +59,11 @@ func (t *timers) put(e *timer, due int64, epoch uint64) {
 	if e.dead {
 		return
 	}
-	e.due, e.epoch = due, epoch
+	e.epoch = epoch
 	if e.place == 0 {
-		heap.Push(&t.queue, e)
+		heap.Push(&t.queue, scheduled{due, e})
 	} else {
+		t.queue[e.place-1].due = due
 		heap.Fix(&t.queue, int(e.place)-1)
 	}
 	if e.place == 1 {
@@ -96,22 +94,32 @@ func (t *timers) next(now int64) (e *timer, epoch uint64, wait time.Duration) {
 	if due := t.queue[0].due; due > now {
 		return nil, 0, time.Duration(due - now)
 	}
-	e = heap.Pop(&t.queue).(*timer)
+	e = t.queue[0].timer
+	heap.Remove(&t.queue, 0)
 	return e, e.epoch, 0
 }
 
 // schedule makes something of the session due. mu is held.
 func (s *clientSession) schedule(kind timerKind, due int64) {
-	if s.timers[kind] == nil {
-		s.timers[kind] = &timer{kind: kind, session: s, dead: s.ended}
+	e := &s.expiring
+	if kind != timerExpiry {
+		at := &s.own().timers[kind-timerWill]
+		if *at == nil {
+			*at = &timer{kind: kind, session: s, dead: s.ended}
+		}
+		e = *at
 	}
-	s.b.timers.set(s.timers[kind], due, s.epoch)
+	s.b.timers.set(e, due, s.epoch)
 }
 
 // unschedule takes the session's entries of some kinds out of the schedule. mu is held.
 func (s *clientSession) unschedule(kinds ...timerKind) {
 	for _, k := range kinds {
-		if e := s.timers[k]; e != nil {
+		e := &s.expiring
+		if k != timerExpiry {
+			e = s.timers[k-timerWill]
+		}
+		if e != nil {
 			s.b.timers.stop(e, s.ended)
 		}
 	}
@@ -181,6 +189,9 @@ func (b *Broker) heldDue(s *clientSession) {
 
 // releaseHeldAll lets all waiting acknowledgements go, because the session ends. mu is held.
 func (s *clientSession) releaseHeldAll(w *work) {
+	if len(s.held) == 0 {
+		return
+	}
 	for _, h := range s.held {
 		h.c.complete(w, h.number, answer{})
 	}
@@ -257,32 +268,38 @@ func (c *conn) limitLogin(at time.Time) {
 	c.scheduleCheck(end)
 }
 
-// timerQueue is a heap ordered by due time, whose entries know their places.
-type timerQueue []*timer
+// scheduled is a timer in the queue.
+type scheduled struct {
+	due   int64 // Unix nanoseconds
+	timer *timer
+}
+
+// timerQueue is a heap ordered by due time, whose timers know their places.
+type timerQueue []scheduled
 
 func (q timerQueue) Len() int           { return len(q) }
 func (q timerQueue) Less(i, j int) bool { return q[i].due < q[j].due }
 
 func (q timerQueue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
-	q[i].place, q[j].place = int32(i+1), int32(j+1)
+	q[i].timer.place, q[j].timer.place = int32(i+1), int32(j+1)
 }
 
 // Push implements heap.Interface.
 func (q *timerQueue) Push(x any) {
-	e := x.(*timer)
+	e := x.(scheduled)
 	*q = append(*q, e)
-	e.place = int32(len(*q))
+	e.timer.place = int32(len(*q))
 }
 
 // Pop implements heap.Interface.
 func (q *timerQueue) Pop() any {
 	old := *q
 	e := old[len(old)-1]
-	old[len(old)-1] = nil
+	old[len(old)-1] = scheduled{}
 	*q = old[:len(old)-1]
-	e.place = 0
-	return e
+	e.timer.place = 0
+	return nil // who removes an entry knows which
 }
 
 // restoreTimers schedules what the store knew to be due.

@@ -61,8 +61,8 @@ func (w *will) row(s *clientSession) *store.Will {
 
 // dropWill forgets the Will. s.mu is held.
 func (s *clientSession) dropWill(batch *store.Batch) {
-	s.will = nil
-	batch.Add(store.Op{Kind: store.DeleteWill, Session: s.id})
+	s.own().will = nil
+	batch.Add(store.Op{Kind: store.DeleteWill, Session: s.id()})
 }
 
 // publishWillOffline is publishWill for a Will that is due while no client is bound.
@@ -80,7 +80,7 @@ func (b *Broker) publishWill(w *work, s *clientSession, wl *will) {
 	s.mu.Lock()
 	current := s.will == wl
 	if current {
-		s.will = nil
+		s.own().will = nil
 	}
 	principal := s.principal
 	s.mu.Unlock()
@@ -88,7 +88,7 @@ func (b *Broker) publishWill(w *work, s *clientSession, wl *will) {
 		return
 	}
 	batch := getBatch()
-	batch.Add(store.Op{Kind: store.DeleteWill, Session: s.id})
+	batch.Add(store.Op{Kind: store.DeleteWill, Session: s.id()})
 	b.publishStoredWill(w, s.clientID, principal, wl.msg, batch)
 }
 

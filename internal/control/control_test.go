@@ -193,6 +193,11 @@ func TestOperations(t *testing.T) {
 		},
 		{func() (any, error) { return c.RemoveRetained(ctx, "a/#", false) }, Removed{2, 200}, `remove "a/#" false,acted remove retained true [filter: a/# count: 2] <nil>`},
 		{func() (any, error) { return c.Backup(ctx, dir, true) }, Backup{dir, 7}, "backup " + filepath.ToSlash(dir) + " true"},
+		{
+			func() (any, error) { return c.Backup(ctx, dir, false) },
+			Backup{dir, 7},
+			"backup " + filepath.ToSlash(dir) + " false,acted backup true [dir: " + dir + "] <nil>",
+		},
 	} {
 		f.asked = nil
 		got, err := op.do()

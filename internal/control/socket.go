@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 )
 
 // SocketName is the socket's name within the data folder.
@@ -20,8 +21,9 @@ const maxConnections = 16
 type Socket struct {
 	unix   *net.UnixListener
 	path   string
-	self   os.FileInfo   // of the socket file, so that only our own is removed
-	slots  chan struct{} // one taken for each open connection
+	self   os.FileInfo               // of the socket file, so that only our own is removed
+	slots  chan struct{}             // one taken for each open connection
+	permit func(*net.UnixConn) error // checkPeer
 	denied func(error)
 	once   sync.Once
 	ended  chan struct{}
@@ -32,7 +34,7 @@ type Socket struct {
 type InUseError struct{ Path string }
 
 // Error names the socket.
-func (e *InUseError) Error() string { return "another broker answers at " + e.Path }
+func (e *InUseError) Error() string { return "another broker listens at " + e.Path }
 
 // Listen opens the socket in dir, which must exist. It closes dir to others where it may, and takes the place of a
 // socket that a killed broker left behind, but not of one that is answered. denied is told of every peer that is turned
@@ -51,7 +53,7 @@ func Listen(dir string, denied func(error)) (*Socket, error) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	defer os.RemoveAll(private) //nolint:errcheck // empty but for a failure that is reported
-	l := &Socket{path: path, denied: denied, slots: make(chan struct{}, maxConnections), ended: make(chan struct{})}
+	l := &Socket{path: path, permit: checkPeer, denied: denied, slots: make(chan struct{}, maxConnections), ended: make(chan struct{})}
 	temporary := filepath.Join(private, "s")
 	err = withShort(temporary, func(short string) (err error) {
 		l.unix, err = net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
@@ -102,11 +104,14 @@ func checkStale(path string) error {
 		return fmt.Errorf("control socket %s: there is something else of that name", path)
 	}
 	conn, err := dial(path)
-	if err != nil {
-		return nil
+	switch {
+	case err == nil:
+		_ = conn.Close()
+		return &InUseError{path}
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, fs.ErrPermission): // its queue is full, or we may not ask
+		return &InUseError{path}
 	}
-	_ = conn.Close()
-	return &InUseError{path}
+	return nil
 }
 
 // dial connects to a socket whatever the length of its path.
@@ -134,7 +139,7 @@ func (l *Socket) Accept() (net.Conn, error) {
 			<-l.slots
 			return nil, err
 		}
-		if err := checkPeer(c); err != nil {
+		if err := l.permit(c); err != nil {
 			_ = c.Close()
 			<-l.slots
 			l.denied(err)

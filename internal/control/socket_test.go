@@ -2,12 +2,14 @@ package control
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -158,5 +160,63 @@ func TestPeer(t *testing.T) {
 		if err := checkUser(c, os.Geteuid()+1); err == nil {
 			t.Error("another user was let in")
 		}
+	}
+}
+
+// TestDeniedPeers: who may not talk to the broker is cut off before a byte is read, is told of, and takes nobody's place.
+func TestDeniedPeers(t *testing.T) {
+	refused := &PeerError{Peer{PID: 7, UID: 9, Known: true}}
+	denied := make(chan error, 2*maxConnections)
+	l, err := Listen(t.TempDir(), func(err error) { denied <- err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	l.permit = func(*net.UnixConn) error {
+		if n++; n <= maxConnections+1 {
+			return refused
+		}
+		return nil
+	}
+	accepted := make(chan error, 1)
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			err = c.Close()
+		}
+		accepted <- err
+	}()
+	for range maxConnections + 1 {
+		c, err := dial(l.Path())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("a denied peer reads %v", err)
+		}
+		_ = c.Close()
+		if err := <-denied; !errors.Is(err, refused) {
+			t.Errorf("told %v", err)
+		}
+	}
+	c, err := dial(l.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // test
+	if err := <-accepted; err != nil {
+		t.Error(err)
+	}
+	if len(l.slots) != 0 {
+		t.Errorf("%d places are taken", len(l.slots))
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if c, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("accepts %v after Close: %v", c, err)
+	}
+	if text := refused.Error(); !strings.Contains(text, "process 7 of user 9") {
+		t.Error(text)
 	}
 }

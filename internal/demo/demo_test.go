@@ -17,6 +17,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// receiverChecks are the checks that refuse what no broker has refused.
+var receiverChecks = map[string]string{
+	"flip a bit as the operator, behind the broker": "verify (" + checksSection + ")",
+	"as the operator: hand the last one out again":  "duplicate (" + checksSection + ")",
+}
+
 // TestEverything: all of it ends as declared, and nothing is left behind.
 func TestEverything(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
@@ -37,6 +43,9 @@ func TestEverything(t *testing.T) {
 		if broker := l.Layer == "payload" || l.Layer == "access" || l.Layer == "login" || l.Layer == "limit" || l.Layer == "transport"; broker &&
 			(!strings.HasPrefix(l.Rule, configFile+":") || l.Decision == "") {
 			t.Errorf("%s, %s: rule %q, decision %q", l.Attack, l.Tried, l.Rule, l.Decision)
+		}
+		if want := receiverChecks[l.Tried]; l.Check != want || (want != "") != (l.Layer == layerReceiver) {
+			t.Errorf("%s, %s: the check of the layer %s is %q, want %q", l.Attack, l.Tried, l.Layer, l.Check, want)
 		}
 	}
 	for line := range strings.Lines(out.String()) {

@@ -20,6 +20,7 @@ import (
 	"github.com/sealmq/sealmq/internal/protecting"
 	"github.com/sealmq/sealmq/internal/wiretap"
 	"github.com/sealmq/sealmq/mqtt"
+	"github.com/sealmq/sealmq/protect"
 	"github.com/sealmq/sealmq/psktls"
 )
 
@@ -202,6 +203,7 @@ type end struct {
 	layer     string
 	rule      string // file and line, or what the receiver demands
 	decision  string // of the broker's records
+	check     string // of the receiver, where no broker decided
 	why       string
 }
 
@@ -249,12 +251,20 @@ func refused(r *broker.Refusal) end {
 
 // atReceiver is an end by whoever received the message.
 func atReceiver(err error, demand string) end {
-	e := end{layer: layerReceiver, rule: demand, why: protecting.WhyNot(err)}
-	if errors.Is(err, protecting.ErrNotNew) {
-		e.why = "it was seen before"
+	e := end{layer: layerReceiver, rule: demand, check: "none", why: err.Error()}
+	var r *protect.Refusal
+	switch {
+	case errors.As(err, &r):
+		e.check, e.why = r.Reason.String(), r.Detail
+	case errors.Is(err, protecting.ErrNotNew):
+		e.check, e.why = protect.Duplicate.String(), "it was seen before"
 	}
+	e.check += " (" + checksSection + ")"
 	return e
 }
+
+// checksSection is where the profile defines what a receiver checks, and in which order.
+const checksSection = "docs/spec/mqtt1.md, 5"
 
 // layerReceiver is the layer of what no broker is needed for.
 const layerReceiver = "receiver"

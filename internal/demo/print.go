@@ -117,6 +117,9 @@ func (p *Printer) line(l *Line, group string) {
 		if l.Decision != "" {
 			evidence += " · decision " + l.Decision
 		}
+		if l.Check != "" {
+			evidence += " · check " + l.Check
+		}
 		p.row(indent, "", evidence)
 		p.row(indent, dim, l.Why)
 	} else {

@@ -48,6 +48,7 @@ type Line struct {
 	Layer     string           `json:"layer,omitempty"` // that stopped it
 	Rule      string           `json:"rule,omitempty"`
 	Decision  string           `json:"decision,omitempty"` // sealmq explain finds it while the broker runs
+	Check     string           `json:"check,omitempty"`    // of the receiver and the section that defines it, where no broker decided
 	Why       string           `json:"why"`
 	OK        bool             `json:"ok"`
 }

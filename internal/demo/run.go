@@ -165,7 +165,7 @@ func (s *stage) carryOut(ctx context.Context, a *attack) Line {
 			l.Why = "nothing stopped it; it should have been the layer " + a.stops
 		}
 	default:
-		l.Layer, l.Rule, l.Decision, l.Why = e.layer, e.rule, e.decision, e.why
+		l.Layer, l.Rule, l.Decision, l.Check, l.Why = e.layer, e.rule, e.decision, e.check, e.why
 		if e.layer != a.stops {
 			l.Why += "; it should have been the layer " + a.stops
 		}

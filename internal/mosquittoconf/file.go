@@ -84,6 +84,8 @@ type Problem struct {
 	File string
 	Line int // 0 for a file as a whole
 	Err  error
+	// Unread says that Mosquitto may know more than what was read here: a part of the configuration is missing.
+	Unread bool
 }
 
 func (p *Problem) Error() string {
@@ -122,7 +124,12 @@ type reader struct {
 }
 
 func (r *reader) problem(file string, line int, err error) {
-	r.c.Problems = append(r.c.Problems, Problem{file, line, err})
+	r.c.Problems = append(r.c.Problems, Problem{File: file, Line: line, Err: err})
+}
+
+// unread is a problem that leaves a part of the configuration out.
+func (r *reader) unread(file string, line int, err error) {
+	r.c.Problems = append(r.c.Problems, Problem{File: file, Line: line, Err: err, Unread: true})
 }
 
 // read takes the lines of one file. Mosquitto follows include_dir in the main file only.
@@ -140,7 +147,7 @@ func (r *reader) read(name string, data []byte, main bool) {
 		word, rest, _ := strings.Cut(strings.TrimLeft(line, " "), " ")
 		d := Directive{Name: strings.TrimRight(word, "\t\r"), Args: strings.Trim(rest, " \t\r"), File: name, Line: n}
 		if len(r.c.Directives) >= maxDirectives {
-			r.problem(name, n, fmt.Errorf("more than %d directives", maxDirectives))
+			r.unread(name, n, fmt.Errorf("more than %d directives", maxDirectives))
 			return
 		}
 		r.c.Directives = append(r.c.Directives, d)
@@ -151,13 +158,13 @@ func (r *reader) read(name string, data []byte, main bool) {
 		case !main:
 			r.problem(name, n, errors.New("include_dir within an included file has no effect"))
 		case !r.follow:
-			r.problem(name, n, errors.New("include_dir was not followed"))
+			r.unread(name, n, errors.New("include_dir was not followed"))
 		default:
 			r.include(&d)
 		}
 	}
 	if err := scanner.Err(); err != nil {
-		r.problem(name, n+1, err)
+		r.unread(name, n+1, err)
 	}
 }
 
@@ -169,7 +176,7 @@ func (r *reader) include(d *Directive) {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		r.problem(d.File, d.Line, err)
+		r.unread(d.File, d.Line, err)
 		return
 	}
 	var names []string
@@ -181,13 +188,13 @@ func (r *reader) include(d *Directive) {
 	slices.Sort(names)
 	for _, n := range names {
 		if r.files++; r.files > maxFiles {
-			r.problem(d.File, d.Line, fmt.Errorf("more than %d files", maxFiles))
+			r.unread(d.File, d.Line, fmt.Errorf("more than %d files", maxFiles))
 			return
 		}
 		path := filepath.Join(dir, n)
 		data, err := boundedfile.Read(path, maxFile)
 		if err != nil {
-			r.problem(d.File, d.Line, err)
+			r.unread(d.File, d.Line, err)
 			continue
 		}
 		r.read(path, data, false)
@@ -212,7 +219,7 @@ func (c *Config) sort() {
 			bridge = &c.Bridges[len(c.Bridges)-1]
 		case scope == OfBridge:
 			if bridge == nil {
-				c.Problems = append(c.Problems, Problem{d.File, d.Line, errors.New(d.Name + " belongs to a bridge, and no connection was begun")})
+				c.Problems = append(c.Problems, Problem{File: d.File, Line: d.Line, Err: errors.New(d.Name + " belongs to a bridge, and no connection was begun")})
 				continue
 			}
 			bridge.Directives = append(bridge.Directives, d)

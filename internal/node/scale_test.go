@@ -35,7 +35,7 @@ const (
 // What the restart may take. Beside other work the clock on the wall says little, so processor time counts then.
 const (
 	scaleTime   = 6 * time.Second
-	scaleMemory = 1000 << 20
+	scaleMemory = 900 << 20
 )
 
 // TestScale measures how long a broker takes to come back, and how much memory it needs, with a million durable sessions,

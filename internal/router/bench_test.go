@@ -66,14 +66,15 @@ func load(n int, c Config, filter func(i int) string) loaded {
 // each measures uncached or cached matches of names in turn, each of which must have want targets.
 func (l loaded) each(b *testing.B, names []string, want int) {
 	b.Helper()
+	room := new(Room[*client])
 	for _, name := range names {
-		l.Match(name)
+		l.MatchIn(room, name)
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
 	i := 0
 	for b.Loop() {
-		if len(l.Match(names[i]).Targets) != want {
+		if len(l.MatchIn(room, names[i]).Targets) != want {
 			b.Fatal("wrong number of targets")
 		}
 		if i++; i == len(names) {
@@ -83,6 +84,31 @@ func (l loaded) each(b *testing.B, names []string, want int) {
 	if l.seconds > 0 {
 		b.ReportMetric(l.bytes, "B/sub")
 		b.ReportMetric(l.seconds, "s-to-load")
+	}
+}
+
+// eachAhead measures uncached matches of names in turn, with a look ahead at a batch of them.
+func (l loaded) eachAhead(b *testing.B, names []string) {
+	b.Helper()
+	room, batches := new(Room[*client]), make([][][]byte, len(names)/Ahead)
+	for i := range batches {
+		for j := range Ahead {
+			batches[i] = append(batches[i], []byte(names[i*Ahead+j]))
+		}
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	i := 0
+	for b.Loop() {
+		if i%Ahead == 0 {
+			l.LookAhead(batches[i/Ahead])
+		}
+		if len(l.MatchIn(room, names[i]).Targets) != 1 {
+			b.Fatal("wrong number of targets")
+		}
+		if i++; i == len(batches)*Ahead {
+			i = 0
+		}
 	}
 }
 
@@ -111,6 +137,9 @@ func matchOneOf(b *testing.B, total, uncached int) {
 		filter := func(i int) string { return fmt.Sprintf(c.filter, i) }
 		r := load(total, Config{CacheEntries: -1}, filter)
 		b.Run(c.name+"/uncached", func(b *testing.B) { r.each(b, sample(c.topic, uncached, total), 1) })
+		if c.name == "exact" {
+			b.Run(c.name+"/uncached-ahead", func(b *testing.B) { r.eachAhead(b, sample(c.topic, uncached, total)) })
+		}
 		cached := loaded{r.Router, r.bytes, r.seconds}
 		cached.cache.init(DefaultCacheEntries, DefaultCacheBytes)
 		b.Run(c.name+"/hit", func(b *testing.B) { cached.each(b, sample(c.topic, 1, total), 1) })

@@ -104,17 +104,31 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// TestShardsShrink: the memory of a million filters does not stay after they are gone.
-func TestShardsShrink(t *testing.T) {
-	s := new(shard[int])
-	for i := range 5000 {
-		s.change(strconv.Itoa(i), true, func(e *entry[int]) bool { e.subscribe(sub[int]{subscriber: 1}); return true })
+// TestOnceIsNotKept: where the cache is full, names that are asked for once leave no trace, and a name that is asked for
+// again gets in.
+func TestOnceIsNotKept(t *testing.T) {
+	r := New[int](Config{CacheEntries: 64})
+	r.Subscribe("", "a/#", 1, Options{})
+	for i := range 1000 {
+		r.Match("a/" + strconv.Itoa(i))
 	}
-	for i := range 4990 {
-		s.change(strconv.Itoa(i), false, func(e *entry[int]) bool { return e.unsubscribe(sub[int]{subscriber: 1}) })
+	full := r.Stats()
+	room := new(Room[int])
+	if n := testing.AllocsPerRun(1000, func() {
+		if r.MatchIn(room, "a/rare").Targets[0].Subscriber != 1 {
+			t.Error("wrong target")
+		}
+		r.cache.set(maphash.String(r.seed, "a/rare")).asked = [cacheWays]atomic.Uint32{}
+	}); n != 0 {
+		t.Errorf("%v allocations for a name that is not kept", n)
 	}
-	if s.peak >= shrinkMin*2 || len(s.filters) != 10 || s.find("4999") == nil {
-		t.Errorf("peak %d, %d filters", s.peak, len(s.filters))
+	if s := r.Stats(); s != full {
+		t.Errorf("the cache was %+v and is %+v", full, s)
+	}
+	room.Clear()
+	r.Match("a/again")
+	if kept := r.Match("a/again"); r.Match("a/again") != kept {
+		t.Error("a name that is asked for again is not kept")
 	}
 }
 

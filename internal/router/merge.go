@@ -16,13 +16,24 @@ const (
 // noLocal is left of a Target whose filters all have No Local.
 var noLocal = &Local{None: true}
 
-// scratch is the working memory of one uncached match.
-type scratch[S comparable] struct {
+// Room is memory for a Match whose result is not kept in the cache, and for working in. One goroutine uses it at a time;
+// the zero value is ready.
+type Room[S comparable] struct {
 	walk[S]
 	plain []*entry[S] // the found ones with plain subscriptions
 	subs  []linked[S] // the plain subscriptions of all found entries
 	heads []int32     // first subscription of each subscriber
 	slots []int32     // open-addressed hash of heads, plus one; 0 is empty
+
+	result Result[S]
+	target [1]Target[S] // of a result with a single one
+}
+
+// Clear forgets the last result, so that it keeps no subscriber in memory.
+func (w *Room[S]) Clear() {
+	if w.result.passing {
+		w.result, w.target = Result[S]{}, [1]Target[S]{}
+	}
 }
 
 // linked is a subscription with the next one of the same subscriber; -1 ends.
@@ -32,79 +43,105 @@ type linked[S comparable] struct {
 }
 
 // merge builds the Result of the entries in w.found, and counts what memory it takes.
-func (w *scratch[S]) merge(r *Result[S]) (bytes int64) {
+func (w *Room[S]) merge(r *Result[S]) (bytes int64) {
 	total := 0
 	for _, e := range w.found {
-		e.groups.each(func(chunk []groupRef[S]) {
+		if e.many == nil {
+			w.plain = append(w.plain, e)
+			total++
+			continue
+		}
+		e.many.groups.each(func(chunk []groupRef[S]) {
 			for i := range chunk {
 				r.Shared = append(r.Shared, chunk[i].group)
 			}
 		})
-		if !e.subs.empty() {
+		if !e.many.subs.empty() {
 			w.plain = append(w.plain, e)
-			total += int(e.count.Load())
+			total += int(e.many.count.Load())
 		}
 	}
 	bytes = int64(len(r.Shared)) * int64(unsafe.Sizeof(r.Shared[0]))
-	switch len(w.plain) {
-	case 0:
+	switch {
+	case len(w.plain) == 0:
 		return bytes
-	case 1:
-		r.Targets = w.plain[0].targets()
-		return bytes + int64(len(r.Targets))*int64(unsafe.Sizeof(Target[S]{})+unsafe.Sizeof(uint32(0)))
+	case len(w.plain) > 1:
+		w.link(total)
+		list, more := w.targets()
+		r.Targets = list
+		return bytes + more
 	}
-	w.link(total)
-	var more int64
-	r.Targets, more = w.targets()
-	return bytes + more
+	var ids []uint32
+	switch e := w.plain[0]; {
+	case e.many != nil:
+		r.Targets = e.many.targets()
+	case r.passing:
+		w.target[0] = e.one.target(&ids)
+		r.Targets = w.target[:]
+	default:
+		r.Targets = []Target[S]{e.one.target(&ids)}
+	}
+	return bytes + int64(len(r.Targets))*int64(unsafe.Sizeof(Target[S]{})+unsafe.Sizeof(uint32(0)))
 }
 
-// reset forgets everything the scratch memory refers to.
-func (w *scratch[S]) reset() {
+// tidy forgets everything that working has left behind, and gives memory back when there was very much.
+func (w *Room[S]) tidy() {
 	clear(w.found)
 	clear(w.plain)
 	clear(w.subs)
 	w.found, w.plain, w.subs, w.heads = w.found[:0], w.plain[:0], w.subs[:0], w.heads[:0]
+	if cap(w.subs) > scratchMax {
+		w.subs, w.heads, w.slots = nil, nil, nil
+	}
+}
+
+// target is the Target that a subscription means on its own. Its identifier goes to the end of ids.
+func (s *sub[S]) target(ids *[]uint32) Target[S] {
+	t := Target[S]{Subscriber: s.subscriber, QoS: s.options.qos(), RetainAsPublished: s.options.retainAsPublished()}
+	if id := s.options.id(); id != 0 {
+		*ids = append(*ids, id)
+		t.SubscriptionIDs = (*ids)[len(*ids)-1 : len(*ids) : len(*ids)]
+	}
+	if s.options.noLocal() {
+		t.Local = noLocal
+	}
+	return t
 }
 
 // targets returns the Targets of one entry; the caller shares them with others. O(1) while nothing changes for an entry
 // with many subscribers.
-func (e *entry[S]) targets() []Target[S] {
-	version := e.version.Load()
-	if f := e.flat.Load(); f != nil && f.version == version {
+func (m *many[S]) targets() []Target[S] {
+	version := m.version.Load()
+	if f := m.flat.Load(); f != nil && f.version == version {
 		return f.targets
 	}
-	n := int(e.count.Load())
+	n := int(m.count.Load())
 	list := make([]Target[S], 0, n)
 	var ids []uint32
-	e.subs.each(func(chunk []sub[S]) {
+	m.subs.each(func(chunk []sub[S]) {
 		for i := range chunk {
 			s := &chunk[i]
-			t := Target[S]{Subscriber: s.subscriber, QoS: s.options.qos(), RetainAsPublished: s.options.retainAsPublished()}
-			if id := s.options.id(); id != 0 {
-				if ids == nil {
-					ids = make([]uint32, 0, n)
-				}
-				ids = append(ids, id)
-				t.SubscriptionIDs = ids[len(ids)-1 : len(ids) : len(ids)]
+			if ids == nil && s.options.id() != 0 {
+				ids = make([]uint32, 0, n)
 			}
-			if s.options.noLocal() {
-				t.Local = noLocal
-			}
-			list = append(list, t)
+			list = append(list, s.target(&ids))
 		}
 	})
 	if len(list) >= flatMin {
-		e.flat.Store(&flat[S]{targets: list, version: version}) // not current any more if e changed meanwhile
+		m.flat.Store(&flat[S]{targets: list, version: version}) // not current any more if m changed meanwhile
 	}
 	return list
 }
 
 // link collects the subscriptions of w.plain, about total, and links those of the same subscriber.
-func (w *scratch[S]) link(total int) {
+func (w *Room[S]) link(total int) {
 	w.subs = slices.Grow(w.subs, total)
 	for _, e := range w.plain {
-		e.subs.each(func(chunk []sub[S]) {
+		if e.many == nil {
+			w.subs = append(w.subs, linked[S]{e.one, -1})
+			continue
+		}
+		e.many.subs.each(func(chunk []sub[S]) {
 			for i := range chunk {
 				w.subs = append(w.subs, linked[S]{chunk[i], -1})
 			}
@@ -136,7 +173,7 @@ func (w *scratch[S]) link(total int) {
 }
 
 // targets makes one Target of each subscriber in w.heads.
-func (w *scratch[S]) targets() (list []Target[S], bytes int64) {
+func (w *Room[S]) targets() (list []Target[S], bytes int64) {
 	nIDs := 0
 	for i := range w.subs {
 		if w.subs[i].options.id() != 0 {
@@ -166,7 +203,7 @@ func (w *scratch[S]) targets() (list []Target[S], bytes int64) {
 }
 
 // mergeInto merges the subscriptions linked from head, and returns how many there are and how many have no No Local.
-func (w *scratch[S]) mergeInto(head int32, t *Target[S], ids *[]uint32) (local, all int) {
+func (w *Room[S]) mergeInto(head int32, t *Target[S], ids *[]uint32) (local, all int) {
 	from := len(*ids)
 	for i := head; i >= 0; i = w.subs[i].next {
 		o := w.subs[i].options
@@ -186,7 +223,7 @@ func (w *scratch[S]) mergeInto(head int32, t *Target[S], ids *[]uint32) (local, 
 }
 
 // local merges the subscriptions linked from head that have no No Local.
-func (w *scratch[S]) local(head int32) *Local {
+func (w *Room[S]) local(head int32) *Local {
 	l := new(Local)
 	for i := head; i >= 0; i = w.subs[i].next {
 		o := w.subs[i].options

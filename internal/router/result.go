@@ -15,6 +15,7 @@ type Result[S comparable] struct {
 	Shared []*Group[S]
 
 	verdict atomic.Pointer[verdict]
+	passing bool // it lies in a Room
 }
 
 // verdict is what the router's user decided about the Targets.
@@ -22,6 +23,9 @@ type verdict struct {
 	generation uint64
 	allowed    []bool
 }
+
+// Kept reports whether the Result is in the cache, or was to be.
+func (r *Result[S]) Kept() bool { return !r.passing }
 
 // Verdict returns what SetVerdict has kept under the same generation. The slice must not be changed.
 func (r *Result[S]) Verdict(generation uint64) (allowed []bool, ok bool) {
@@ -33,9 +37,12 @@ func (r *Result[S]) Verdict(generation uint64) (allowed []bool, ok bool) {
 }
 
 // SetVerdict keeps which of the Targets may receive the topic (nil: all) with the Result, for as long as the user's
-// generation lasts. It is safe for concurrent use; the last caller wins.
+// generation lasts; with a Result that nobody will meet again it does nothing. It is safe for concurrent use; the last
+// caller wins.
 func (r *Result[S]) SetVerdict(generation uint64, allowed []bool) {
-	r.verdict.Store(&verdict{generation, allowed})
+	if !r.passing {
+		r.verdict.Store(&verdict{generation, allowed})
+	}
 }
 
 // Target is one subscriber with the options of all its matching plain filters merged, so that it gets one copy of the

@@ -56,31 +56,31 @@ func (n *node[S]) child(level string, tag uint32) *node[S] {
 
 func (t *trie[S]) tag(level string) uint32 { return uint32(maphash.String(t.seed, level)) }
 
-// change calls edit with the entry of f under the writer lock, and afterwards removes the entry and all nodes that hold
-// nothing any more. Without create, edit is not called when the entry does not exist. O(levels of f) without edit.
-func (t *trie[S]) change(f string, create bool, edit func(*entry[S])) {
+// change replaces the entry of f by what do makes of it, and afterwards removes all nodes that hold nothing any more.
+// Without create, do is not called when the entry does not exist. O(levels of f) without do.
+func (t *trie[S]) change(f string, create bool, do edit[S]) (changed bool) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	at := t.locate(f, create)
 	if at == nil {
-		return
+		return false
 	}
-	e := at.Load()
-	if e == nil {
-		if !create {
-			return
-		}
-		e = new(entry[S])
+	old := at.Load()
+	if old == nil && !create {
+		clear(t.path)
+		return false
 	}
-	edit(e)
+	next, left, changed := do(old)
 	switch {
-	case !e.empty():
-		at.Store(e)
-	default:
+	case !left:
 		at.Store(nil)
 		t.prune()
+	case old == nil || *old != next:
+		e := next // only this one goes to the heap
+		at.Store(&e)
 	}
 	clear(t.path)
+	return changed
 }
 
 // locate returns the place for the entry of f and leaves the nodes above it in t.path. Without create it returns nil

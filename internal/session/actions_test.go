@@ -307,7 +307,8 @@ func (w *world) crash() {
 	for pid := range w.synced.inbound {
 		w.inbound[pid] = true
 	}
-	w.s = Restore(w.synced.row(7), &w.limits)
+	s := Restore(w.synced.row(7), &w.limits)
+	w.s = &s
 	if w.chance(50) {
 		w.fill()
 	}

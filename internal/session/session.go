@@ -5,7 +5,8 @@
 // puts Effects.Send on the wire, commits Effects.Batch and feeds Stored back when the commit is on disk. Inbound and
 // outbound are from the server's point of view.
 //
-// A Session is not safe for concurrent use; its owner holds one lock around every call.
+// A Session is not safe for concurrent use; its owner holds one lock around every call. It is a value, so that an owner
+// with a million of them has it inside, and must not be copied once it is in use.
 package session
 
 import (
@@ -69,8 +70,8 @@ type Session struct {
 	lastOrd store.Ord
 
 	// Rows of the store that follow the ring. While there are any, new entries go to the store only.
-	disk     int       // how many
 	diskFrom store.Ord // the first of them is at or after this place
+	disk     int32     // how many
 
 	durable bool
 	*active // never nil
@@ -115,16 +116,16 @@ func (s *Session) doze() {
 
 // New returns the state of a session that begins now. durable says whether its rows are written to the store under
 // id.
-func New(id store.SessionID, durable bool, limits *Limits) *Session {
-	return &Session{id: id, durable: durable, limits: limits, active: &asleep}
+func New(id store.SessionID, durable bool, limits *Limits) Session {
+	return Session{id: id, durable: durable, limits: limits, active: &asleep}
 }
 
 // Restore returns the state of a durable session as the store knows it. The bodies of messages in flight are missing
 // until they are handed in by Fill, which must be done before Attach; until then these messages count as waiting.
 // Queued ones are fetched when their turn comes.
-func Restore(row *store.SessionRow, limits *Limits) *Session {
+func Restore(row *store.SessionRow, limits *Limits) Session {
 	s := New(row.ID, true, limits)
-	s.lastOrd, s.queued, s.disk = row.QueueLast, row.QueueBytes, row.QueueCount
+	s.lastOrd, s.queued, s.disk = row.QueueLast, row.QueueBytes, int32(row.QueueCount)
 	if len(row.Inflight)+len(row.Inbound) == 0 {
 		s.diskFrom = row.QueueFirst
 		return s
@@ -208,7 +209,7 @@ func (s *Session) ID() store.SessionID { return s.id }
 func (s *Session) Durable() bool { return s.durable }
 
 // Len returns how many messages wait to be sent, in memory and in the store.
-func (s *Session) Len() int { return int(s.ring.tail-s.sent) - s.holes + s.disk }
+func (s *Session) Len() int { return int(s.ring.tail-s.sent) - s.holes + int(s.disk) }
 
 // Bytes returns the size of the messages that wait to be sent.
 func (s *Session) Bytes() int64 { return s.queued }

@@ -48,7 +48,8 @@ type bench struct {
 }
 
 func newBench(durable bool, limits *Limits) *bench {
-	b := &bench{s: New(1, durable, limits)}
+	s := New(1, durable, limits)
+	b := &bench{s: &s}
 	b.fx.Batch = new(store.Batch)
 	return b
 }

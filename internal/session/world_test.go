@@ -197,7 +197,8 @@ func newWorld(t failer, durable bool, limits Limits, start uint64, pick func(int
 		byName: map[string]*accepted{}, byOrd: map[store.Ord]*accepted{},
 		outstanding: map[mqtt.PacketID]*flight{}, unreleased: map[mqtt.PacketID]bool{}, inbound: map[mqtt.PacketID]bool{},
 	}
-	w.s = New(7, durable, &w.limits)
+	s := New(7, durable, &w.limits)
+	w.s = &s
 	w.s.ring.head, w.s.ring.tail = start, start
 	w.s.settle()
 	w.fx.Batch = new(store.Batch)

@@ -324,3 +324,93 @@ func checkKey(t *testing.T, dir string) {
 		t.Error(err)
 	}
 }
+
+// TestOptionsAreChecked: what cannot be a name of a user, a host or a profile is refused in words, and nothing is made.
+func TestOptionsAreChecked(t *testing.T) {
+	for want, o := range map[string]Options{
+		`"server" is the name of a file here`:           {User: "server"},
+		`"device1" is the name of a file here`:          {User: Device, Profile: Plant},
+		`"passwd" is the name of a file here`:           {User: "passwd", Profile: Strict},
+		"user name: ":                                   {User: "../admin"},
+		`"other" is not a profile`:                      {Profile: "other"},
+		`"not a host" is not a host name or an address`: {Hosts: []string{"broker.lan", "not a host"}},
+	} {
+		parent := t.TempDir()
+		o.Dir, o.Now, o.usual = filepath.Join(parent, "data"), time.Now(), freePorts(t)
+		if made, err := Make(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %+v, %v, want %s", o, made, err, want)
+		}
+		if entries, err := os.ReadDir(parent); err != nil || len(entries) > 0 {
+			t.Errorf("%+v: left behind %v, %v", o, entries, err)
+		}
+	}
+	dir := t.TempDir()
+	if Exists(dir) {
+		t.Error("an empty folder has a configuration")
+	}
+	if err := os.Mkdir(filepath.Join(dir, config.FolderFile), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if Exists(dir) {
+		t.Error("a folder is a configuration")
+	}
+}
+
+// TestReadIsSureOrSilent: what a folder gives access with is told only where it is clear whose it is, and readable by its
+// owner alone.
+func TestReadIsSureOrSilent(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	mustMake(t, Options{Dir: dir, Profile: Plant})
+	whole := Read(dir)
+	if whole.User != DefaultUser || whole.Password == "" || whole.CertFile == "" || whole.PSKIdentity != Device || len(whole.PSK) != 64 {
+		t.Errorf("%+v", whole)
+	}
+	write := func(name, text string, mode os.FileMode) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.WriteFile(path, []byte(text), mode), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for text, want := range map[string]string{
+		"# none\n\n": "", "a:00112233445566778899aabbccddeeff\n": "a", "\n# c\n a:00112233445566778899aabbccddeeff\nb:junk\n": "a", "a:0011\n": "", "a\n": "",
+	} {
+		write(pskFile, text, 0o600)
+		if got := Read(dir); got.PSKIdentity != want || (got.PSK == "") != (want == "") {
+			t.Errorf("%q: %q, %q", text, got.PSKIdentity, got.PSK)
+		}
+	}
+	write("second"+secretSuffix, "x\n", 0o600)
+	if got := Read(dir); got.Password != "" || got.User != DefaultUser || got.CertFile == "" {
+		t.Errorf("two passwords: %+v", got)
+	}
+	if err := os.Remove(filepath.Join(dir, DefaultUser+secretSuffix)); err != nil {
+		t.Fatal(err)
+	}
+	if got := Read(dir); got.User != "second" || got.CertFile != "" || got.KeyFile != "" {
+		t.Errorf("a password of one and a certificate of another: %+v", got)
+	}
+	strict := filepath.Join(t.TempDir(), "strict")
+	mustMake(t, Options{Dir: strict, Profile: Strict})
+	if got := Read(strict); got.User != DefaultUser || got.CertFile == "" || got.KeyFile == "" {
+		t.Errorf("one person: %+v", got)
+	}
+	authority, err := ca.Open(strict)
+	if err == nil {
+		_, err = authority.Issue(ca.Request{Name: "second", Profile: ca.Operator}, time.Now())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := Read(strict); got.CertFile != "" || got.KeyFile != "" {
+		t.Errorf("two people: %+v", got)
+	}
+	if runtime.GOOS == "windows" {
+		return
+	}
+	write("second"+secretSuffix, "x\n", 0o644)
+	write(pskFile, "a:00112233445566778899aabbccddeeff\n", 0o644)
+	if got := Read(dir); got.Password != "" || got.PSK != "" {
+		t.Errorf("files that others can read: %+v", got)
+	}
+}

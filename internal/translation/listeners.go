@@ -208,12 +208,16 @@ var listenerDirectives = map[string]listenerHandler{
 		l.origins = append(l.origins, d.Args)
 		return Kept, "listeners[].websocket.origins"
 	},
-	"max_connections": func(_ *translator, l *listener, d *mosquittoconf.Directive) (Verdict, string) {
-		n, err := strconv.Atoi(d.Args)
-		if err != nil || n < 1 {
-			return Tightened, "there is always a bound here: limits.clients"
+	"max_connections": func(t *translator, l *listener, d *mosquittoconf.Directive) (Verdict, string) {
+		all := defaultClients
+		if n, err := strconv.Atoi(t.values["limits.clients"]); err == nil {
+			all = n
 		}
-		l.maxClients = strconv.Itoa(min(n, mostCount))
+		n, err := strconv.Atoi(d.Args)
+		if err != nil || n < 1 || n > all {
+			return Tightened, fmt.Sprintf("there is always a bound here: limits.clients, %d for all listeners together", all)
+		}
+		l.maxClients = strconv.Itoa(n)
 		return Kept, "listeners[].max_clients: " + l.maxClients
 	},
 	"max_topic_alias": func(t *translator, _ *listener, d *mosquittoconf.Directive) (Verdict, string) {
@@ -228,7 +232,12 @@ var listenerDirectives = map[string]listenerHandler{
 		return Kept, "limits.topic_alias_maximum, which holds for all listeners: the least of them"
 	},
 
-	"require_certificate":      answer(Kept, "listeners[].client_cert.mode: require"),
+	"require_certificate": func(_ *translator, _ *listener, d *mosquittoconf.Directive) (Verdict, string) {
+		if !d.True() {
+			return Kept, "client certificates are not asked for"
+		}
+		return Kept, "listeners[].client_cert.mode: require"
+	},
 	"use_identity_as_username": answer(Kept, "auth: the name that the certificate or the key proves"),
 	"use_subject_as_username":  answer(Kept, "auth.certificate.identity: {subject}"),
 	"psk_hint":                 answer(Kept, "listeners[].tls_psk: the hint itself says nothing that a client needs"),
@@ -294,7 +303,6 @@ func (t *translator) encryption(l *listener) {
 		l.pskNames = on("use_identity_as_username")
 	}
 	if !required {
-		t.say(s.Get("require_certificate"), Kept, "client certificates are not asked for")
 		for _, name := range []string{"cafile", "crlfile"} {
 			t.say(s.Get(name), Refused, "no client certificate is asked for, so it has no effect")
 		}

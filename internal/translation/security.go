@@ -18,11 +18,9 @@ func (t *translator) security() {
 	t.sameFile("psk_file", "pre-shared keys", func(l *listener) *string { return &l.keys })
 	t.copies()
 	t.sameIdentity()
-	t.anonymity()
 	for _, l := range t.listeners {
 		switch accounts := t.accounts(); {
 		case l.refused != "":
-			t.say(l.start, Refused, l.refused+": the listener is left out")
 		case l.psk && !t.has(Keys):
 			l.refuse("there are no pre-shared keys for it")
 		case !l.anonymous && l.accounts == "" && l.identity == "" && !l.pskNames && accounts:
@@ -32,6 +30,7 @@ func (t *translator) security() {
 			t.say(l.start, Refused, l.refused+": the listener is left out")
 		}
 	}
+	t.anonymity()
 }
 
 // accounts reports whether login with passwords is offered.
@@ -163,7 +162,6 @@ func (t *translator) sameIdentity() {
 
 // anonymity lets clients in without login where every listener that this machine can reach did, and on loopback only.
 func (t *translator) anonymity() {
-	t.anonymous = false
 	if t.lost {
 		t.sayAnonymous(Tightened, "auth.anonymous: false, because the accounts are gone, and who is one of them cannot be told")
 		return

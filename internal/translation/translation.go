@@ -91,7 +91,7 @@ type translator struct {
 	values    map[string]string // keys outside lists, as they are written
 	listeners []*listener
 	anonymous bool
-	lost      bool     // there were accounts that could not be taken over
+	lost      bool     // there were, or may have been, accounts that could not be taken over
 	blocked   []string // why nothing is allowed
 }
 
@@ -141,7 +141,7 @@ var secretWords = []string{"password", "psk", "kpass", "_opt_", "username", "ide
 func text(d *mosquittoconf.Directive) string {
 	const limit = 100
 	switch d.Name {
-	case "password_file", "psk_file", "psk_hint", "use_identity_as_username", "use_username_as_clientid", "plugin_opt_password_file", "plugin_opt_acl_file":
+	case "password_file", "psk_file", "psk_hint", "use_identity_as_username", "use_subject_as_username", "use_username_as_clientid", "plugin_opt_password_file", "plugin_opt_acl_file":
 	default:
 		if slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(d.Name, w) }) {
 			return d.Name + " …"
@@ -156,6 +156,12 @@ func text(d *mosquittoconf.Directive) string {
 
 // blockers finds what decides about access and cannot be taken over: then nothing is allowed.
 func (t *translator) blockers() {
+	for i := range t.c.Problems {
+		if p := &t.c.Problems[i]; p.Unread { // it may have named accounts and rules
+			t.blocked, t.lost = append(t.blocked, "what could not be read"), true
+			break
+		}
+	}
 	for i := range t.c.Directives {
 		d := &t.c.Directives[i]
 		switch {
@@ -234,7 +240,7 @@ func (t *translator) notes() {
 	if len(t.blocked) > 0 {
 		add("nothing is allowed, because of " + strings.Join(t.blocked, ", ") + ": write rules under acl")
 	}
-	if len(t.listeners) == 0 {
+	if !slices.ContainsFunc(t.listeners, func(l *listener) bool { return l.refused == "" }) {
 		add("no listener could be taken over: one on loopback is there instead")
 	}
 	if t.values["limits.packet"] == "" {

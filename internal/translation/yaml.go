@@ -118,6 +118,9 @@ func (t *translator) writeValues(b *strings.Builder) {
 	}
 }
 
+// defaultClients is the default of limits.clients, within which every listener stays.
+const defaultClients = 20_000
+
 // The defaults that a packet has to fit into, in bytes.
 const (
 	defaultConnectPacket = 64 << 10
@@ -150,13 +153,6 @@ func (t *translator) fit() {
 	}
 	if queue := get("limits.queue.bytes", defaultQueue); queue > defaultQueueTotal {
 		t.values["limits.queue_total"] = bytes(queue)
-	}
-	if clients := get("limits.clients", 0); clients > 0 {
-		for _, l := range t.listeners {
-			if n, err := strconv.ParseInt(l.maxClients, 10, 64); err == nil && n > clients {
-				l.maxClients = ""
-			}
-		}
 	}
 }
 

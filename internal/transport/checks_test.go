@@ -16,6 +16,7 @@ import (
 
 	"github.com/sealmq/sealmq/internal/identity"
 	"github.com/sealmq/sealmq/internal/pkitest"
+	"github.com/sealmq/sealmq/psktls"
 )
 
 // TestFilesThatCannotBeUsed: each is refused before the listener opens, by the check that it names.
@@ -65,6 +66,11 @@ func TestFilesThatCannotBeUsed(t *testing.T) {
 			_ = l.Close()
 		}
 	}
+	var line *psktls.KeyFileError
+	short := &PSK{File: write("short", "lamp:"+hexKey+"\nfan:0011\n", 0o600)}
+	if _, err := (&Options{PSK: short}).load(); !errors.As(err, &line) || line.Line != 2 {
+		t.Errorf("a key that is too short: %v", err)
+	}
 }
 
 // TestMissingCertificateIsJudgedHere: a client without certificate is refused by our own check, too, which also runs where
@@ -93,11 +99,15 @@ func TestEntitled(t *testing.T) {
 		at    time.Time
 		want  error
 	}{
-		"good":                 {trusting(p.Cert), chain(client, p.Cert), now, nil},
-		"expired meanwhile":    {trusting(p.Cert), chain(client, p.Cert), client.NotAfter.Add(time.Second), CheckValidity},
-		"authority removed":    {trusting(other.Cert), chain(client, p.Cert), now, CheckAuthority},
-		"none, and now needed": {trusting(p.Cert), chain(), now, CheckCertificate},
-		"none, not needed":     {&credentials{mode: RequestClientCert}, chain(), now, nil},
+		"good":                                   {trusting(p.Cert), chain(client, p.Cert), now, nil},
+		"expired meanwhile":                      {trusting(p.Cert), chain(client, p.Cert), client.NotAfter.Add(time.Second), CheckValidity},
+		"authority removed":                      {trusting(other.Cert), chain(client, p.Cert), now, CheckAuthority},
+		"none, and now needed":                   {trusting(p.Cert), chain(), now, CheckCertificate},
+		"none, not needed":                       {&credentials{mode: RequestClientCert}, chain(), now, nil},
+		"none, not asked for":                    {&credentials{mode: NoClientCert}, chain(), now, nil},
+		"one, not asked for":                     {&credentials{mode: NoClientCert}, chain(client, p.Cert), client.NotAfter.Add(time.Second), nil},
+		"one that was asked for and has expired": {&credentials{mode: RequestClientCert}, chain(client, p.Cert), client.NotAfter.Add(time.Second), CheckValidity},
+		"at its last moment":                     {trusting(p.Cert), chain(client, p.Cert), client.NotAfter, nil},
 	} {
 		if err := c.creds.entitled(c.ev, c.at); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
@@ -179,6 +189,7 @@ func TestPartialRevocationLists(t *testing.T) {
 		good  bool
 	}{
 		"whole":          {[][]byte{whole}, true},
+		"with reasons":   {[][]byte{make1(a, nil, []pkix.Extension{{Id: []int{2, 5, 29, 24}, Value: []byte{5, 0}}})}, true},
 		"delta":          {[][]byte{make1(a, []pkix.Extension{delta}, nil)}, false},
 		"critical entry": {[][]byte{make1(a, nil, []pkix.Extension{delta})}, false},
 		"twice":          {[][]byte{whole, whole}, false},

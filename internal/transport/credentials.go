@@ -161,7 +161,7 @@ func parseAuthorities(data []byte, path string) ([]*x509.Certificate, error) {
 		if err != nil {
 			return nil, &Error{Check: CheckFile, Found: path, Err: err}
 		}
-		if !cert.BasicConstraintsValid || !cert.IsCA {
+		if !cert.IsCA {
 			return nil, refuse(CheckAuthority, "authorities only", path+" with "+quotePeer(cert.Subject.String())+", which is none")
 		}
 		list = append(list, cert)

@@ -128,7 +128,7 @@ func handshakeError(ctx context.Context, err error, hello *offer) error {
 	case errors.As(err, &psk):
 		return &Error{Check: Check(psk.Check), Expected: psk.Expected, Found: psk.Found, Err: psk}
 	case errors.As(err, &notTLS):
-		return refuse(CheckRecord, "TLS", firstBytes(notTLS.RecordHeader[:]))
+		return refuse(CheckRecord, "TLS", firstBytes(notTLS.RecordHeader))
 	case errors.As(err, &op) && op.Op == "remote error": // how crypto/tls marks alerts that were received
 		return &Error{Check: CheckPeerAlert, Expected: hello.trust(), Found: op.Err.Error() + hello.asked(), Err: err}
 	case hello != nil && hello.seen && !hello.version:
@@ -148,11 +148,11 @@ func isNetError(err error) bool {
 }
 
 // firstBytes guesses what a client speaks that does not speak TLS.
-func firstBytes(b []byte) string {
+func firstBytes(b [5]byte) string {
 	switch {
-	case len(b) > 1 && b[0] == 0x10:
+	case b[0] == 0x10:
 		return "an MQTT CONNECT without TLS"
-	case len(b) >= 4 && (string(b[:4]) == "GET " || string(b[:4]) == "POST"):
+	case string(b[:4]) == "GET ", string(b[:4]) == "POST":
 		return "HTTP without TLS"
 	default:
 		return fmt.Sprintf("the bytes %x", b)

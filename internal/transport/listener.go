@@ -74,7 +74,7 @@ func Listen(ctx context.Context, o Options) (*Listener, error) {
 	if l.inner, err = lc.Listen(ctx, "tcp", o.Address.String()); err != nil {
 		return nil, Busy(o.Address, err)
 	}
-	if !o.mayBeRemote() && !Loopback(l.inner.Addr()) { // judged by the real socket
+	if !o.mayBeRemote() && !Loopback(l.inner.Addr()) { // as check did, by the real socket
 		return nil, errors.Join(fmt.Errorf("listen on %s: %w", o.Address, ErrNotLoopback), l.inner.Close())
 	}
 	return l, nil
@@ -110,8 +110,8 @@ func Loopback(a net.Addr) bool {
 	if _, unix := a.(*net.UnixAddr); unix {
 		return true
 	}
-	ap, err := netip.ParseAddrPort(a.String())
-	return err == nil && ap.Addr().Unmap().IsLoopback()
+	ap, _ := netip.ParseAddrPort(a.String()) // what is none is nowhere
+	return ap.Addr().Unmap().IsLoopback()
 }
 
 func unmap(a *net.TCPAddr) netip.AddrPort {
@@ -184,7 +184,7 @@ func (l *Listener) Entitled(ev *identity.Evidence) error {
 
 // Certificate is the one that new connections are shown, nil without.
 func (l *Listener) Certificate() *x509.Certificate {
-	if c := l.current.Load().server; c != nil && len(c.Certificates) > 0 {
+	if c := l.current.Load().server; c != nil {
 		return c.Certificates[0].Leaf
 	}
 	return nil

@@ -14,11 +14,9 @@ import (
 	"github.com/sealmq/sealmq/psktls"
 )
 
-// exportable reports whether keying material may be exported: RFC 9266 asks for TLS 1.3 or the extended master secret.
+// exportable reports whether keying material may be exported: RFC 9266 asks for TLS 1.3 or the extended master secret, and
+// so does crypto/tls.
 func exportable(state *tls.ConnectionState) bool {
-	if state.Version >= tls.VersionTLS13 {
-		return true
-	}
 	_, err := state.ExportKeyingMaterial(psktls.ChannelBindingLabel, nil, 32)
 	return err == nil
 }

@@ -50,11 +50,8 @@ func loadRevocations(path string, authorities []*x509.Certificate) (*revocations
 			return nil, &Error{Check: CheckCRL, Found: path, Err: err}
 		}
 	}
-	switch {
-	case len(bytes.TrimSpace(data)) > 0:
+	if len(bytes.TrimSpace(data)) > 0 { // or instead of them
 		return nil, refuse(CheckCRL, "X509 CRL blocks only", path+" with something else after them")
-	case len(r.lists) == 0:
-		return nil, refuse(CheckCRL, "at least one X509 CRL", path+" without one")
 	}
 	return r, nil
 }

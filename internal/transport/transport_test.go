@@ -128,6 +128,7 @@ func TestClientCertificates(t *testing.T) {
 			c.NotBefore = time.Now().Add(time.Minute)
 		})}, CheckValidity},
 		{"require, server's purpose", RequireClientCert, "", []tls.Certificate{p.issue("s", x509.ExtKeyUsageServerAuth, nil)}, CheckPurpose},
+		{"require, a name that sounds like none", RequireClientCert, "", []tls.Certificate{other.client("it didn't provide a certificate")}, CheckAuthority},
 		{"require, revoked", RequireClientCert, "good.crl", []tls.Certificate{revoked}, CheckRevocation},
 		{"request, revoked", RequestClientCert, "good.crl", []tls.Certificate{revoked}, CheckRevocation},
 		{"require, stale list", RequireClientCert, "stale.crl", []tls.Certificate{p.client("a")}, CheckCRL},
@@ -319,6 +320,17 @@ func TestPSK(t *testing.T) {
 	}
 	_, out := pskClient(t, l, "fan", key, psktls.VersionTLS13)
 	fan = out.ev
+	for _, ev := range []*identity.Evidence{lamp, fan} {
+		if err := l.Entitled(ev); err != nil {
+			t.Errorf("%s: %v", ev.TLS.PSKIdentity, err)
+		}
+	}
+	if err := l.Entitled(&identity.Evidence{}); err != nil {
+		t.Errorf("a connection without TLS has nothing to lose: %v", err)
+	}
+	if err := l.Entitled(&identity.Evidence{TLS: &identity.TLS{}}); !errors.Is(err, CheckIdentity) {
+		t.Errorf("no identity: %v", err)
+	}
 	write(t, file, 0o600, "lamp:ff"+hexKey[2:]+"\n")
 	if err := l.Reload(); err != nil {
 		t.Fatal(err)
@@ -394,7 +406,7 @@ func TestExchange(t *testing.T) {
 		if out.err != nil {
 			t.Fatal(out.err)
 		}
-		if out.ev.TLS.ServerName != "localhost" || out.ev.TLS.Exporter == nil || !out.ev.Loopback {
+		if out.ev.Transport != "tls" || out.ev.TLS.ServerName != "localhost" || out.ev.TLS.Exporter == nil || !out.ev.Loopback {
 			t.Errorf("evidence %+v", out.ev.TLS)
 		}
 		exchange(t, c, out.conn)
@@ -436,29 +448,6 @@ func TestWriteSurvivesDeadline(t *testing.T) {
 	if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, sent) {
 		t.Fatalf("after the deadline: %v", err)
 	}
-}
-
-func TestUnix(t *testing.T) {
-	path := t.TempDir() + "/s"
-	l := listenTest(t, Options{Unix: path})
-	if _, err := Listen(t.Context(), Options{Unix: path}); !errors.Is(err, CheckFile) {
-		t.Errorf("a socket in use: %v", err)
-	}
-	if probe := <-acceptOne(t, l, patience); probe.err == nil { // how the second attempt found out
-		_ = probe.conn.Close()
-	}
-	served := acceptOne(t, l, patience)
-	c, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close() //nolint:errcheck // test
-	out := <-served
-	if out.err != nil || out.ev.Transport != "unix" || !out.ev.Loopback || out.ev.Encrypted() {
-		t.Fatalf("%v %+v", out.err, out.ev)
-	}
-	exchange(t, c, out.conn)
-	_ = out.conn.Close()
 }
 
 func TestPlainStaysOnLoopback(t *testing.T) {

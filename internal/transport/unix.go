@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"syscall"
 )
 
 // unixMode lets the owner and the group of the broker's process connect.
@@ -19,9 +20,8 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 		if info.Mode().Type() != fs.ModeSocket {
 			return nil, refuse(CheckFile, "a Unix socket or nothing", path+", which is something else")
 		}
-		var d net.Dialer
-		if c, err := d.DialContext(ctx, "unix", path); err == nil {
-			return nil, errors.Join(refuse(CheckFile, "a Unix socket that nobody listens on", path+", which is in use"), c.Close())
+		if err := unused(ctx, path); err != nil {
+			return nil, err
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("replace the socket %s: %w", path, err)
@@ -36,4 +36,17 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// unused refuses a socket that somebody may listen on: who answers, whose queue is full, and whom we may not ask.
+func unused(ctx context.Context, path string) error {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", path)
+	switch {
+	case err == nil:
+		return errors.Join(refuse(CheckFile, "a Unix socket that nobody listens on", path+", which is in use"), c.Close())
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, fs.ErrPermission), ctx.Err() != nil:
+		return &Error{Check: CheckFile, Expected: "a Unix socket that nobody listens on", Found: path + ", which may be in use", Err: err}
+	}
+	return nil
 }

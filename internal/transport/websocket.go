@@ -116,7 +116,7 @@ func (o *WebSocket) judge(r *http.Request) (status int, err error) {
 	switch origins := r.Header.Values("Origin"); {
 	case r.URL.Path != o.Path:
 		return http.StatusNotFound, refuse(CheckPath, o.Path, quotePeer(r.URL.Path))
-	case len(r.TransferEncoding) > 0 || r.ContentLength != 0:
+	case r.ContentLength != 0: // -1 when it comes in chunks
 		return http.StatusBadRequest, refuse(CheckHTTP, "a request without body", "one with a body")
 	case len(origins) > 1 || len(origins) == 1 && !slices.Contains(o.Origins, origins[0]):
 		return http.StatusForbidden, refuse(CheckOrigin, "one of websocket.origins", quotePeer(strings.Join(origins, ", ")))

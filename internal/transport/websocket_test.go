@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -32,6 +33,12 @@ func upgradeRequest(target string, headers ...string) string {
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n" + strings.Join(append(headers, ""), "\r\n") + "\r\n"
 }
 
+// padded is a good handshake of that many bytes.
+func padded(size int) string {
+	r := upgradeRequest("/mqtt", "Sec-WebSocket-Protocol: mqtt", "X: ")
+	return strings.Replace(r, "X: ", "X: "+strings.Repeat("a", size-len(r)), 1)
+}
+
 func TestUpgradeRefusals(t *testing.T) {
 	l := webListener(t, nil)
 	const mqtt = "Sec-WebSocket-Protocol: mqtt"
@@ -47,7 +54,17 @@ func TestUpgradeRefusals(t *testing.T) {
 		"page of the host": {upgradeRequest("/mqtt", mqtt, "Origin: http://localhost"), 403, CheckOrigin},
 		"null origin":      {upgradeRequest("/mqtt", mqtt, "Origin: null"), 403, CheckOrigin},
 		"two origins":      {upgradeRequest("/mqtt", mqtt, "Origin: https://plant.example", "Origin: https://evil.example"), 403, CheckOrigin},
+		"two known pages":  {upgradeRequest("/mqtt", mqtt, "Origin: https://plant.example", "Origin: https://plant.example"), 403, CheckOrigin},
+		"empty origin":     {upgradeRequest("/mqtt", mqtt, "Origin:"), 403, CheckOrigin},
+		"page in capitals": {upgradeRequest("/mqtt", mqtt, "Origin: https://PLANT.example"), 403, CheckOrigin},
 		"other path":       {upgradeRequest("/", mqtt), 404, CheckPath},
+		"longer path":      {upgradeRequest("/mqtt/", mqtt), 404, CheckPath},
+		"second line":      {upgradeRequest("/mqtt", "Sec-WebSocket-Protocol: x", mqtt), 101, ""},
+		"protocol's start": {upgradeRequest("/mqtt", "Sec-WebSocket-Protocol: mqttv3.1"), 400, CheckSubprotocol},
+		"chunked body":     {upgradeRequest("/mqtt", mqtt, "Transfer-Encoding: chunked") + "3\r\nabc\r\n0\r\n\r\n", 400, CheckHTTP},
+		"old version":      {strings.Replace(upgradeRequest("/mqtt", mqtt), "Version: 13", "Version: 8", 1), 400, CheckHTTP},
+		"longest request":  {padded(maxRequest), 101, ""},
+		"a byte more":      {padded(maxRequest + 1), 0, CheckHTTP},
 		"no sub-protocol":  {upgradeRequest("/mqtt"), 400, CheckSubprotocol},
 		"body":             {upgradeRequest("/mqtt", mqtt, "Content-Length: 3") + "abc", 400, CheckHTTP},
 		"plain get":        {"GET /mqtt HTTP/1.1\r\nHost: x\r\n" + mqtt + "\r\n\r\n", 426, CheckHTTP},
@@ -72,6 +89,9 @@ func TestUpgradeRefusals(t *testing.T) {
 					t.Fatal(err)
 				}
 				status = r.StatusCode
+				if r.Close != (status != 101) {
+					t.Errorf("status %d, and the connection ends: %v", status, r.Close)
+				}
 			}
 			if c.want != CheckTimeout {
 				_ = c0.Close()
@@ -79,6 +99,9 @@ func TestUpgradeRefusals(t *testing.T) {
 			out := <-served
 			if status != c.status || c.want == "" && out.err != nil || c.want != "" && !errors.Is(out.err, c.want) {
 				t.Errorf("status %d, %v; want %d, %q", status, out.err, c.status, c.want)
+			}
+			if long := name == "endless header" || name == "a byte more"; c.want == CheckHTTP && strings.Contains(out.err.Error(), "a longer one") != long {
+				t.Errorf("said of it: %v", out.err)
 			}
 			if out.conn != nil {
 				_ = out.conn.Close()
@@ -229,4 +252,140 @@ func TestWebSocketTLS(t *testing.T) {
 	exchange(t, websocket.NetConn(ctx, ws, websocket.MessageBinary), out.conn)
 	_ = out.conn.Close()
 	_ = ws.CloseNow()
+}
+
+// TestWebSocketClientCertificates: below a WebSocket the same checks are made as without.
+func TestWebSocketClientCertificates(t *testing.T) {
+	p := newPKI(t)
+	good, revoked := p.client("good"), p.client("revoked")
+	p.crl(p.path("c.crl"), time.Hour, revoked)
+	o := p.certificate(RequireClientCert)
+	o.CRLFile = p.path("c.crl")
+	l := listenTest(t, Options{Certificate: o, WebSocket: &WebSocket{Path: "/mqtt", MaxMessage: 1 << 10}})
+	for name, c := range map[string]struct {
+		certs []tls.Certificate
+		want  error
+	}{
+		"good":    {[]tls.Certificate{good}, nil},
+		"none":    {nil, CheckCertificate},
+		"revoked": {[]tls.Certificate{revoked}, CheckRevocation},
+		"other":   {[]tls.Certificate{newAuthority(t, "other").client("good")}, CheckAuthority},
+	} {
+		served := acceptOne(t, l, patience)
+		config := p.dial()
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			if c.certs == nil {
+				return new(tls.Certificate), nil
+			}
+			return &c.certs[0], nil
+		}
+		conn, err := tls.Dial("tcp", l.Addr().String(), config)
+		if err == nil {
+			_, _ = io.WriteString(conn, upgradeRequest("/mqtt", "Sec-WebSocket-Protocol: mqtt"))
+			_, err = http.ReadResponse(bufio.NewReader(conn), nil)
+		}
+		out := <-served
+		if !errors.Is(out.err, c.want) || (err == nil) != (c.want == nil) {
+			t.Errorf("%s: %v, and the client %v, want %v", name, out.err, err, c.want)
+		}
+		if c.want == nil && len(out.ev.TLS.Chain) != 2 {
+			t.Errorf("%s: a chain of %d", name, len(out.ev.TLS.Chain))
+		}
+		if conn != nil {
+			_ = conn.Close()
+		}
+		if out.conn != nil {
+			_ = out.conn.Close()
+		}
+	}
+}
+
+// TestMessageDeadline: a message under way has its own time, within what was asked for; between messages only the latter
+// counts.
+func TestMessageDeadline(t *testing.T) {
+	peer := new(placed)
+	c := &webConn{socket: &socket{stream: peer}}
+	now := time.Now()
+	early, late := now.Add(time.Second), now.Add(time.Hour)
+	for _, s := range []struct{ asked, message, want time.Time }{
+		{time.Time{}, time.Time{}, time.Time{}},
+		{time.Time{}, early, early},
+		{late, early, early},
+		{early, late, early},
+		{early, time.Time{}, early},
+	} {
+		if err := c.SetReadDeadline(s.asked); err != nil || !peer.readUntil.Equal(s.asked) {
+			t.Errorf("asked for %v, got %v: %v", s.asked, peer.readUntil, err)
+		}
+		if c.deadline(s.message); !peer.readUntil.Equal(s.want) {
+			t.Errorf("asked for %v, message until %v: %v", s.asked, s.message, peer.readUntil)
+		}
+	}
+
+	conn, _, out := dialWeb(t, webListener(t, nil))
+	web := out.conn.(*webConn)
+	watched := &placed{Conn: web.socket.stream}
+	web.socket = &socket{stream: watched, raw: web.socket.raw}
+	_, _ = io.WriteString(conn, frame(binaryFrame, "pack"))
+	if err := web.ReadEach(func([]byte) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Until(watched.readUntil); left <= 0 || left > messageTime {
+		t.Errorf("a message under way may take %v", left)
+	}
+	_, _ = io.WriteString(conn, frame(fin|continuation, "et")+frame(fin|binaryFrame, "x"))
+	var got strings.Builder
+	if err := web.ReadEach(func(b []byte) bool { got.Write(b); return got.Len() < 2 }); err != nil || got.String() != "et" {
+		t.Errorf("got %q: %v", got.String(), err)
+	}
+	_, _ = io.WriteString(conn, frame(fin|binaryFrame, "y")+frame(fin|closeFrame, "\x03\xe8"))
+	if _, err := io.ReadFull(web, make([]byte, 1)); err != nil || watched.readUntil.IsZero() {
+		t.Errorf("%v; a message under way may take until %v", err, watched.readUntil)
+	}
+	if err := web.ReadEach(func([]byte) bool { return true }); !errors.Is(err, io.EOF) || !watched.readUntil.IsZero() {
+		t.Errorf("%v; the next message has until %v", err, watched.readUntil)
+	}
+}
+
+// TestWebSocketReader reads through net.Conn: one message after another, and nothing of text.
+func TestWebSocketReader(t *testing.T) {
+	conn, _, out := dialWeb(t, webListener(t, nil))
+	go func() {
+		_, _ = io.WriteString(conn, frame(fin|binaryFrame, "pac")+frame(fin|binaryFrame, "")+frame(fin|binaryFrame, "ket")+frame(fin|text, "no"))
+	}()
+	got := make([]byte, 6)
+	if _, err := io.ReadFull(out.conn, got); err != nil || string(got) != "packet" {
+		t.Errorf("got %q: %v", got, err)
+	}
+	if n, err := out.conn.Read(got); n != 0 || !errors.Is(err, CheckMessageType) {
+		t.Errorf("text: %d, %v", n, err)
+	}
+}
+
+// TestWebSocketEnds: an orderly end is io.EOF, an end of the connection stays what it is, and what the peer did wrong is its
+// check.
+func TestWebSocketEnds(t *testing.T) {
+	reset := &net.OpError{Op: "read", Err: errors.New("connection reset")}
+	for name, c := range map[string]struct{ err, want error }{
+		"normal":     {websocket.CloseError{Code: websocket.StatusNormalClosure}, io.EOF},
+		"going away": {websocket.CloseError{Code: websocket.StatusGoingAway}, io.EOF},
+		"no status":  {websocket.CloseError{Code: websocket.StatusNoStatusRcvd}, io.EOF},
+		"failure":    {websocket.CloseError{Code: websocket.StatusProtocolError}, CheckWebSocket},
+		"end":        {io.EOF, io.EOF},
+		"closed":     {net.ErrClosed, net.ErrClosed},
+		"reset":      {reset, reset},
+		"too big":    {websocket.ErrMessageTooBig, CheckWebSocket},
+		"another":    {errors.New("x"), CheckWebSocket},
+	} {
+		err := webError(c.err)
+		if !errors.Is(err, c.want) || errors.Is(err, CheckWebSocket) != (c.want == error(CheckWebSocket)) ||
+			strings.Contains(err.Error(), "within the limit") != (name == "too big") {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+	_, _, out := dialWeb(t, webListener(t, nil))
+	_ = out.conn.Close()
+	if n, err := out.conn.Write([]byte("x")); n != 0 || err == nil {
+		t.Errorf("written after Close: %d, %v", n, err)
+	}
 }

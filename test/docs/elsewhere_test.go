@@ -1,4 +1,4 @@
-//go:build unix
+//go:build unix && !race
 
 package docs
 
@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,18 +21,21 @@ type row struct {
 	interop bool // make interop runs it
 }
 
+// inCI is why steps of .ci/run are not run here. TestSteps looks them up.
+const inCI = "a step of .ci/run"
+
 // notHere are the commands that no test of this package runs without more than Go, or in the time of a test.
 var notHere = []row{
 	{command: regexp.MustCompile(`^systemctl `), why: "acts on the services of the machine; systemd-analyze looks at the unit in test/release"},
-	{command: regexp.MustCompile(`^podman `), why: "needs a container engine; test/release looks at the file, test/interop at what it copies"},
+	{command: regexp.MustCompile(`^podman `), why: "needs a container engine; TestContainer in test/interop builds and runs the image with buildah"},
 	{command: regexp.MustCompile(`^mosquitto_(pub|sub) `), why: "needs mosquitto-clients", interop: true},
 	{command: regexp.MustCompile(`^make (interop|compare|growth|bench|conformance-update)\b`), why: "a suite of its own"},
-	{command: regexp.MustCompile(`^(go test \./\.\.\.|make [a-z -]+)$`), why: "a step of .ci/run, which TestSteps looks up"},
+	{command: regexp.MustCompile(`^(go test \./\.\.\.|make [a-z -]+)$`), why: inCI},
 	{command: regexp.MustCompile(`go test .*-(run|bench) `), why: "a test of this tree, some of them for half an hour; TestNamedTests looks them up"},
 	{command: regexp.MustCompile(`^export SEALMQ_`), why: "names a program that is not part of this tree"},
 	{command: regexp.MustCompile(`^go run \./v[35] `), why: "fetches modules of its own", interop: true},
 	{command: regexp.MustCompile(`^CGO_ENABLED=0 go build -trimpath`), why: "compiles everything once more", interop: true},
-	{command: regexp.MustCompile(`^sealmq demo($| +#| --all)`), why: "takes a minute", interop: true},
+	{command: regexp.MustCompile(`^sealmq demo($| +#| .*--(all|json))`), why: "takes half a minute; the scripts of cmd/sealmq run it", interop: true},
 	{command: regexp.MustCompile(`^sealmq bench `), why: "measures for half a minute and more", interop: true},
 }
 
@@ -76,7 +80,7 @@ func TestSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range pages {
-		for _, s := range p.steps {
+		for _, s := range slices.Concat(p.steps, p.mentions) {
 			targets, ok := strings.CutPrefix(s.command, "make ")
 			if s.command == "go test ./..." {
 				targets, ok = "test", true
@@ -91,7 +95,7 @@ func TestSteps(t *testing.T) {
 				if !regexp.MustCompile(`(?m)^` + target + `:`).MatchString(makefile) {
 					t.Errorf("%s:%d: the Makefile has no target %s", p.path, s.line, target)
 				}
-				if notHere[4].command.MatchString(s.command) && !strings.Contains(ci, "make "+target) {
+				if elsewhere(s.command) == inCI && !strings.Contains(ci, "make "+target) {
 					t.Errorf("%s:%d: .ci/run has no step make %s", p.path, s.line, target)
 				}
 			}
@@ -114,7 +118,7 @@ func TestNamedTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range pages {
-		for _, s := range p.steps {
+		for _, s := range slices.Concat(p.steps, p.mentions) {
 			for _, m := range namedTests(s.command) {
 				if !m.in(tree) {
 					t.Errorf("%s:%d: %s has no %s %s", p.path, s.line, m.dir, m.kind, m.name)
@@ -137,7 +141,7 @@ func read(t *testing.T, elem ...string) string {
 type namedTest struct{ dir, kind, name string }
 
 func namedTests(command string) []namedTest {
-	if !strings.Contains(command, "go test ") {
+	if !strings.Contains(command, "go test ") || strings.Contains(command, " ./...") {
 		return nil
 	}
 	words := strings.Fields(strings.ReplaceAll(command, "'", ""))
@@ -147,13 +151,13 @@ func namedTests(command string) []namedTest {
 			dir = strings.TrimPrefix(w, "./")
 		}
 	}
-	var found []namedTest
+	found := []namedTest{{dir: strings.TrimSuffix(dir, "/"), kind: "Test"}} // a folder with tests at least
 	for i, w := range words[:len(words)-1] {
 		switch {
 		case w == "-bench":
-			found = append(found, namedTest{dir, "Benchmark", words[i+1]})
+			found = append(found, namedTest{strings.TrimSuffix(dir, "/"), "Benchmark", words[i+1]})
 		case w == "-run" && !strings.Contains(command, "-bench "):
-			found = append(found, namedTest{dir, "Test", words[i+1]})
+			found = append(found, namedTest{strings.TrimSuffix(dir, "/"), "Test", words[i+1]})
 		}
 	}
 	return found

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build unix && !race
 
 package docs
 
@@ -76,6 +76,19 @@ func steps(text string) ([]step, error) {
 		}
 	}
 	return found, nil
+}
+
+// mentioned is a command for this tree in the running text of a page.
+var mentioned = regexp.MustCompile("`((?:make|go test) [^`]+)`")
+
+// mentions are the commands for this tree in the running text. Nothing runs them here; that what they name exists is looked up.
+func mentions(text string) []step {
+	var found []step
+	for _, m := range mentioned.FindAllStringSubmatchIndex(text, -1) {
+		command := strings.ReplaceAll(text[m[2]:m[3]], "\n", " ")
+		found = append(found, step{line: 1 + strings.Count(text[:m[0]], "\n"), command: command})
+	}
+	return found
 }
 
 // commented is a command in the comments of a Go file, a container file or a unit.

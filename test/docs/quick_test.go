@@ -1,4 +1,4 @@
-//go:build unix && !interop
+//go:build unix && !race && !interop
 
 package docs
 

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build unix && !race
 
 package docs
 
@@ -23,8 +23,7 @@ import (
 // patience bounds a command; only one that hangs takes as long.
 const patience = 3 * time.Minute
 
-// program is a folder with the sealmq of this tree, built once and without the race detector: what runs here are other
-// processes, whose races the tests of their packages look for.
+// program is a folder with the sealmq of this tree, built once.
 var program = sync.OnceValues(func() (string, error) {
 	root, err := repotree.Root()
 	if err != nil {
@@ -91,7 +90,8 @@ func newShell(dir string, p page, log func(string, ...any)) (*shell, error) {
 		return nil, err
 	}
 	s := &shell{dir: dir, places: p.places, log: log, vars: map[string]string{
-		"HOME": dir, "WORK": dir, "PATH": bin + string(os.PathListSeparator) + os.Getenv("PATH"), "LANG": "C.UTF-8",
+		"HOME": dir, "WORK": dir, "LANG": "C.UTF-8", "GOBIN": filepath.Join(dir, "go-bin"),
+		"PATH": strings.Join([]string{filepath.Join(dir, "go-bin"), bin, os.Getenv("PATH")}, string(os.PathListSeparator)),
 	}}
 	for _, name := range goVariables {
 		if v := os.Getenv(name); v != "" {

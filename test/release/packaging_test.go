@@ -53,7 +53,8 @@ func TestContainerHasNothing(t *testing.T) {
 		}
 	}
 	if slices.Contains(instructions, "RUN") || slices.Contains(instructions, "ADD") || instructions[0] != "FROM" ||
-		!strings.Contains(file, "\nFROM scratch\n") || strings.Count(file, "\nCOPY ") != 1 {
+		!strings.Contains(file, "\nFROM scratch\n") || strings.Count(file, "\nCOPY ") != 2 || // the program, and the folder of the volume
+		!strings.Contains(file, "\nCOPY bin/sealmq /sealmq\n") || !strings.Contains(file, "\nCOPY --chown=65532:65532 bin/volume/ /\n") {
 		t.Errorf("more than the program: %v", instructions)
 	}
 	if !regexp.MustCompile(`(?m)^USER [1-9]\d*:[1-9]\d*$`).MatchString(file) {
