@@ -6,7 +6,7 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 FUZZTIME ?= 60s
 export SEALMQ_BIN := $(CURDIR)/bin/sealmq
 
-.PHONY: build check test race bench bench-baseline compare growth fuzz fuzz-short cross static vectors conformance conformance-update interop suites mutate
+.PHONY: build check test race bench bench-baseline peers compare growth fuzz fuzz-short cross static vectors conformance conformance-update interop suites mutate
 
 build: ; CGO_ENABLED=0 $(GO) build -trimpath -o $(SEALMQ_BIN) ./cmd/sealmq
 
@@ -17,22 +17,30 @@ check: ## formatting, vet, staticcheck, module files
 	$(TOOL) staticcheck ./...
 	$(GO) mod tidy -diff
 	cd tools && $(GO) mod tidy -diff
+	cd test/bench/peers && $(GO) mod tidy -diff && $(GO) vet ./...
 
 test: ; $(GO) test -shuffle on $(ARGS) ./...
 race: ; $(GO) test -race -shuffle on $(ARGS) ./...
 
-# What the hot path is made of: decode, encode, match, session step, rights, seal, open and verify, store.
-BENCH := Publish311|Publish5$$|Puback5|TenThousand|Deep|Deliver|Matches|AuthorizeTenRules|Seal64|Open64|Verify64|Commit$$|Acknowledged
-BENCHED := ./mqtt ./topic ./internal/router ./internal/session ./internal/acl ./protect ./internal/store/pebblestore
+# What the hot path is made of: decode, encode, match, session step, a message through the broker, rights, seal, open and
+# verify, store.
+BENCH := Publish311|Publish5$$|Puback5|TenThousand|Deep|Deliver|Match|Through|AuthorizeTenRules|Unconcerned|Signed|Seal64|Open64|Verify64|Encrypt0x64|StoreAndAcknowledge|Commit$$|Acknowledged
+BENCHED := ./mqtt ./topic ./cose ./internal/router ./internal/retained ./internal/session ./internal/acl ./internal/payload ./protect ./internal/store/memstore ./internal/store/pebblestore ./test/bench/load
+MICRO = $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 -benchtime 100ms $(BENCHED)
 bench: ## microbenchmarks, compared with the committed baseline
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 -benchtime 100ms $(BENCHED) | tee bin/bench.txt
+	mkdir -p bin
+	$(MICRO) | tee bin/bench.txt
 	$(TOOL) benchstat test/bench/baseline.txt bin/bench.txt
 bench-baseline:
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 -benchtime 100ms $(BENCHED) > test/bench/baseline.txt
-compare: build ## SealMQ beside the brokers that are installed; needs SEALMQ_LOAD
-	$(GO) run ./test/bench -out docs/performance $(ARGS)
-growth: build ## how costs grow with connections, subscriptions, levels, queues and processors; needs SEALMQ_LOAD
-	$(GO) run ./test/bench -growth -out docs/performance $(ARGS)
+	$(MICRO) | tee test/bench/baseline.txt
+
+peers: ## other brokers that are Go modules, to be compared with; mosquitto is a package of the system
+	cd test/bench/peers && $(GO) build -o $(CURDIR)/bin/ github.com/nats-io/nats-server/v2 ./mochi
+compare: build ## SealMQ beside the brokers that are there: docs/performance/compare.md
+	$(MAKE) peers || echo "without nats-server and mochi, which cannot be built here"
+	$(GO) run ./test/bench -bin $(CURDIR)/bin -out docs/performance $(ARGS)
+growth: build ## how costs grow with connections, subscriptions, levels, queues and processors: docs/performance/growth.md
+	$(GO) run ./test/bench -growth -bin $(CURDIR)/bin -out docs/performance $(ARGS)
 
 mutate: ## which conditions of a package no test needs, for example: make mutate PKG="./internal/acl mosquitto.go"
 	$(GO) run ./test/mutation $(ARGS) $(PKG)

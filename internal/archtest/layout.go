@@ -181,7 +181,12 @@ var layout = []Package{
 	{Dir: "test/integration", Layer: Evidence, May: []string{"client", "internal/node", "mqtt"}, Planned: true},
 	{Dir: "test/conformance", Layer: Evidence, May: []string{brokerDir, "internal/identity", "internal/node", "internal/session", "internal/store", "internal/transport", "mqtt", "topic"}},
 	{Dir: "test/faults", Layer: Evidence, May: []string{"client", "internal/node", "internal/store", "internal/store/pebblestore", "mqtt"}},
-	{Dir: "test/bench", Layer: Evidence},
+	{Dir: "test/bench", Layer: Evidence, May: []string{"cose", "internal/authn", "internal/ca", "keyring", "test/bench/floor", "test/bench/load"}, Tests: []string{"internal/config", "internal/node"}},
+	{Dir: "test/bench/floor", Layer: Evidence, May: []string{"mqtt"}, Tests: []string{"test/bench/load"}},
+	{
+		Dir: "test/bench/load", Layer: Evidence, May: []string{"keyring", "mqtt", "protect", "psktls"},
+		Tests: []string{"cose", "internal/config", "internal/node", "internal/wiretap"},
+	},
 	{Dir: "test/soak", Layer: Evidence, May: []string{"client", "mqtt"}, Planned: true},
 }
 

@@ -41,7 +41,7 @@ func (b *Broker) bind(w *work, c *conn, p *mqtt.Connect, wl *will) (binding, err
 	s := old
 	if s == nil {
 		if expiry > 0 && !b.owners.take(c.principal, b.settings().SessionsPerOwner) {
-			b.store.Commit(batch, func(error) { putBatch(batch) }) // the session before has ended all the same
+			b.submit(batch) // the session before has ended all the same
 			return binding{}, overLimit(errQuota, "limits.sessions_per_principal", b.settings().SessionsPerOwner, "as many durable sessions of "+c.principal.String())
 		}
 		s = b.newSession(c, expiry, w.now)
@@ -256,8 +256,15 @@ func (b *Broker) endIfOffline(w *work, s *clientSession, epoch uint64) {
 	}
 	batch := getBatch()
 	b.endSession(w, s, batch)
-	b.store.Commit(batch, func(error) { putBatch(batch) })
+	b.submit(batch)
 }
+
+// nothingToStore is the result of a batch without rows.
+var nothingToStore = func() <-chan error {
+	done := make(chan error)
+	close(done)
+	return done
+}()
 
 // commitAndWait returns when the batch is on disk. It is used where a client waits for one answer, never in the flow of
 // messages.
@@ -266,12 +273,11 @@ func (b *Broker) commitAndWait(batch *store.Batch) error { return <-b.submit(bat
 // submit hands the batch to the store, which takes batches in the order of the calls, and does not wait: result says when
 // it is on disk. A row that says what a session is goes this way under the lock under which it was made.
 func (b *Broker) submit(batch *store.Batch) (result <-chan error) {
-	done := make(chan error, 1)
 	if len(batch.Ops) == 0 {
 		putBatch(batch)
-		done <- nil
-		return done
+		return nothingToStore
 	}
+	done := make(chan error, 1)
 	b.store.Commit(batch, func(err error) {
 		putBatch(batch)
 		done <- err

@@ -66,6 +66,7 @@ type Broker struct {
 
 	starts   chan *conn // to a goroutine that waits for a new connection
 	starters atomic.Int32
+	grown    atomic.Int32 // clients that wait on the stack of their CONNECT
 
 	wg sync.WaitGroup // background goroutines and connections
 }

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"encoding/binary"
 	"io"
 	"net"
@@ -42,8 +41,10 @@ type conn struct {
 	version     mqtt.Version
 	problemInfo bool  // Reason Strings and User Properties are welcome [MQTT-3.1.2-29]
 	assigned    bool  // the server chose clientID
+	grown       bool  // one of Broker.grown
 	badPayloads int32 // payloads refused one after the other
 	discard     int32 // bytes read after the end
+	fresh       bool  // the last batch had topics that the router knew no result for
 
 	out  outBuffer
 	acks ackFIFO
@@ -129,7 +130,7 @@ func (b *Broker) accept(nc net.Conn, listener string) {
 }
 
 // idleStarters is how many goroutines wait for a new connection.
-const idleStarters = 16
+const idleStarters = 64
 
 // start runs a new connection: in a goroutine that has begun others before, whose stack has the size that handshakes and
 // CONNECT need, or else in a new one.
@@ -160,12 +161,14 @@ func (b *Broker) starter(c *conn) {
 
 // run reads until the connection ends, then cleans up. Its recover confines a panic to this connection.
 //
-// A client that has logged in, subscribed or pinged waits next, most often for long. It then gets a goroutine with a
-// fresh, small stack: handshakes and packets need deep calls, waiting does not, and a stack that has grown stays so.
+// A client that has subscribed or pinged waits next, most often for long. It then gets a goroutine with a fresh, small
+// stack: handshakes and packets need deep calls, waiting does not, and a stack that has grown stays so. One that has just
+// logged in is about to say what it came for, and may wait for that as it is.
 func (c *conn) run() {
 	handed := false
 	defer func() {
 		if !handed {
+			c.giveUpStack()
 			c.cleanup()
 			c.b.wg.Done()
 		}
@@ -184,8 +187,30 @@ func (c *conn) run() {
 	case c.over():
 		c.abort(io.EOF)
 	default:
+		c.giveUpStack()
 		handed = true
 		go c.run()
+	}
+}
+
+// grownStacks is how many clients may wait on a grown stack at once. Each leaves it with its next packet that is not part
+// of the flow of messages, at the latest with the next PINGREQ.
+const grownStacks = 64
+
+// keepStack lets the client wait on the stack that its CONNECT has grown, if few others do.
+func (c *conn) keepStack() bool {
+	if c.b.grown.Add(1) > grownStacks {
+		c.b.grown.Add(-1)
+		return false
+	}
+	c.grown = true
+	return true
+}
+
+func (c *conn) giveUpStack() {
+	if c.grown {
+		c.grown = false
+		c.b.grown.Add(-1)
 	}
 }
 
@@ -193,8 +218,8 @@ func (c *conn) run() {
 func (c *conn) prove() error {
 	before := c.b.recheck.generation()
 	if p, ok := c.wire.(Prover); ok {
-		ctx, cancel := context.WithTimeout(c.b.ctx, c.b.settings().ConnectTimeout)
-		defer cancel()
+		ctx := &lazyDeadline{Context: c.b.ctx, at: c.b.clock.Now().Add(c.b.settings().ConnectTimeout)}
+		defer ctx.stop()
 		ev, err := p.Prove(ctx)
 		if err != nil {
 			return err
@@ -255,6 +280,7 @@ func (c *conn) receive(data []byte) (more bool) {
 		data = c.partial
 	}
 	n, err := c.packets(w, data)
+	c.fresh = w.fresh
 	if err == nil && c.phase.Load() == connected && c.out.pending() > 2*c.outLimit {
 		// Deliveries stop long before: these are answers to somebody who does not read them.
 		err = refuse(errSlowConsumer, "", "too many bytes wait for a client that sends and does not read")
@@ -271,12 +297,16 @@ func (c *conn) receive(data []byte) (more bool) {
 	if w.bye {
 		return c.out.pending() > 0 // the client wants to read no more than that
 	}
-	return n == 0 || w.flow || c.over()
+	return n == 0 || w.flow || c.over() || w.connect && c.keepStack()
 }
 
 // packets handles the complete packets at the front of data and returns their length.
 func (c *conn) packets(w *work, data []byte) (n int, err error) {
+	ahead := 0
 	for !c.over() {
+		if c.fresh && n >= ahead {
+			ahead = w.lookAhead(data, n, c.version)
+		}
 		h, size, err := mqtt.ParseHeader(data[n:], c.version)
 		if err != nil {
 			return n, c.describeFirst(data, err)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/sealmq/sealmq/mqtt"
@@ -44,5 +45,38 @@ func TestReasonArrives(t *testing.T) {
 			c.refused(mqtt.NotAuthorized)
 		}
 		r.connect("c").leave()
+	})
+}
+
+// TestGrownStacks: few clients wait on the stack of their CONNECT, none beyond its next packet that is no message, or its end.
+func TestGrownStacks(t *testing.T) {
+	bubble(t, func(r *rig) {
+		grown := func(want int32) {
+			t.Helper()
+			r.settle()
+			if got := r.b.grown.Load(); got != want {
+				t.Errorf("%d clients wait on a grown stack, want %d", got, want)
+			}
+		}
+		clients := make([]*client, grownStacks+10)
+		for i := range clients {
+			clients[i] = r.connect("c" + strconv.Itoa(i))
+		}
+		grown(grownStacks)
+		clients[0].leave()
+		grown(grownStacks - 1)
+		_ = clients[1].conn.Close()
+		grown(grownStacks - 2)
+		clients[2].raw(0x82, 0) // malformed
+		clients[2].ejected(mqtt.MalformedPacket)
+		r.wait(2 * lingerTime)
+		grown(grownStacks - 3)
+		for _, c := range clients[3:] {
+			c.send(&mqtt.Pingreq{})
+			expect[*mqtt.Pingresp](c)
+		}
+		grown(0)
+		r.connect("late")
+		grown(1)
 	})
 }

@@ -138,11 +138,15 @@ func (c *conn) cleanup() {
 // refusal has a line of its own for.
 func (c *conn) logEnd() {
 	err := c.cause
+	ordinary := err == nil || errors.Is(err, errClosedByClient) || errors.Is(err, io.EOF) || errors.Is(err, errShuttingDown)
+	if ordinary && !c.b.log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
 	attrs := []any{"client", c.clientID, "remote", c.remote(), "listener", c.listener, "cause", err}
 	layer, _ := classify(err)
 	var network net.Error
 	switch {
-	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, errShuttingDown) || errors.Is(err, errClosedByClient):
+	case ordinary:
 		c.b.log.Debug("connection closed", attrs...)
 	case errors.Is(err, errSessionTaken) || errors.Is(err, errKeepAlive):
 		c.b.log.Info("connection closed", attrs...)

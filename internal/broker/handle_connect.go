@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"errors"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -34,8 +35,8 @@ func (c *conn) handleConnect(w *work, h mqtt.Header, body []byte) error {
 	if p.Properties.Has(mqtt.PropAuthMethod) {
 		p = p.Clone() // an exchange of several packets needs it after the read buffer is gone
 	}
-	ctx, cancel := c.loginContext()
-	defer cancel()
+	ctx := c.loginContext()
+	defer ctx.stop()
 	c.rechecked = c.b.recheck.generation()
 	verdict := c.b.authn.Authenticate(ctx, &c.evidence, credentialsOf(p))
 	if verdict.Outcome == identity.Continued {
@@ -49,10 +50,11 @@ func (c *conn) handleConnect(w *work, h mqtt.Header, body []byte) error {
 
 // loginContext ends a little before the connection does for want of a complete CONNECT, so that a client whose login waits for
 // a slot gets an answer, Server busy, and not just the end.
-func (c *conn) loginContext() (context.Context, context.CancelFunc) {
+func (c *conn) loginContext() *lazyDeadline {
 	all := c.b.settings().ConnectTimeout
-	left := time.Duration(c.accepted+int64(all)-c.b.now()) - all/10
-	return context.WithTimeout(c.b.ctx, max(left, all/10))
+	now := c.b.clock.Now()
+	left := time.Duration(c.accepted+int64(all)-now.UnixNano()) - all/10
+	return &lazyDeadline{Context: c.b.ctx, at: now.Add(max(left, all/10))}
 }
 
 // unknownLevel is how a CONNECT with a Protocol Level that does not exist is refused.
@@ -172,13 +174,13 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 	ack.SessionPresent = bound.present
 	c.sendPacket(w, ack)
 	c.phase.Store(connected)
+	w.connect = true
 	if c.keepAlive > 0 {
 		c.scheduleCheck(w.now + int64(c.keepAlive))
 	}
 	c.limitLogin(v.ExpiresAt)
 	b.stats.connects.Add(1)
-	b.log.Info("client connected", "client", c.clientID, "remote", c.remote(), "listener", c.listener,
-		"principal", principal.String(), "version", c.version.String(), "session_present", bound.present)
+	c.logConnected(bound.present)
 	s := c.session
 	s.mu.Lock()
 	if s.conn == c {
@@ -188,6 +190,19 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 	s.mu.Unlock()
 	b.groups.joined(w, s)
 	return nil
+}
+
+// logConnected writes the line about a client. It is put together by hand, without the place in the source: a Logger looks it
+// up for each line, and nobody is shown it.
+func (c *conn) logConnected(present bool) {
+	h, ctx := c.b.log.Handler(), context.Background()
+	if !h.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	r := slog.NewRecord(c.b.clock.Now(), slog.LevelInfo, "client connected", 0)
+	r.AddAttrs(slog.String("client", c.clientID), slog.String("remote", c.remote()), slog.String("listener", c.listener),
+		slog.String("principal", c.principal.String()), slog.String("version", c.version.String()), slog.Bool("session_present", present))
+	_ = h.Handle(ctx, r) // as a Logger does
 }
 
 // effectiveKeepAlive is one and a half times what the client, or for MQTT 5 the server, says [MQTT-3.1.2-22]

@@ -17,6 +17,7 @@ type work struct {
 	now     int64 // Unix nanoseconds, read once for the batch
 	tally   tally // of the batch so far
 	flow    bool  // the batch has packets of messages: more will come soon
+	connect bool  // the batch has let the client in
 	bye     bool  // the batch ends with the client's DISCONNECT
 	publish mqtt.Publish
 	puback  mqtt.Puback
@@ -34,6 +35,9 @@ type work struct {
 	frames  [4]frame // QoS 0 copies: MQTT 3 or 5, RETAIN 0 or 1
 	pending []pending
 	room    router.Room[*clientSession] // of the message being routed
+	fresh   bool                        // the batch had a topic that the router knew no result for
+	ahead   [router.Ahead][]byte        // topics of the packets that come next
+	read    uint64
 }
 
 // frame is an encoded PUBLISH that several receivers share.
@@ -52,7 +56,7 @@ var works = sync.Pool{New: func() any { return new(work) }}
 
 func (b *Broker) getWork() *work {
 	w := works.Get().(*work)
-	w.b, w.now, w.flow, w.bye = b, b.now(), false, false
+	w.b, w.now, w.flow, w.connect, w.bye, w.fresh = b, b.now(), false, false, false, false
 	return w
 }
 

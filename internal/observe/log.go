@@ -31,17 +31,25 @@ func NewLogger(w io.Writer, o LogOptions) *slog.Logger {
 		o.Level = slog.LevelInfo
 	}
 	if o.JSON {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.Level, ReplaceAttr: timeInUTC}))
+		return slog.New(inUTC{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.Level})})
 	}
 	return slog.New(&terminalHandler{out: &output{w: w}, level: o.Level, colour: o.Colour})
 }
 
-func timeInUTC(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
-		a.Value = slog.TimeValue(a.Value.Time().UTC())
-	}
-	return a
+// inUTC gives the records of a handler their time in UTC.
+type inUTC struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (h inUTC) Handle(ctx context.Context, r slog.Record) error {
+	r.Time = r.Time.UTC()
+	return h.Handler.Handle(ctx, r)
 }
+
+// WithAttrs implements slog.Handler.
+func (h inUTC) WithAttrs(attrs []slog.Attr) slog.Handler { return inUTC{h.Handler.WithAttrs(attrs)} }
+
+// WithGroup implements slog.Handler.
+func (h inUTC) WithGroup(name string) slog.Handler { return inUTC{h.Handler.WithGroup(name)} }
 
 // IsTerminal reports whether w is a terminal.
 func IsTerminal(w io.Writer) bool {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 // listenConfig has the probes set once, for the listening socket: the kernel gives its connections the same. To set them
@@ -62,43 +63,62 @@ func newSocket(s stream) (*socket, error) {
 // may have come together with the data, and the kernel reports both once. f is called outside, because Close waits until
 // no callback runs.
 func (c *socket) ReadEach(f func(b []byte) bool) error {
-	var (
-		buf    *[readSize]byte
-		n      int
-		result error
-	)
-	read := func(fd uintptr) (done bool) {
-		for {
-			buf = readBuffers.Get().(*[readSize]byte)
-			n, result = syscall.Read(int(fd), buf[:])
-			switch {
-			case n > 0:
-				return true
-			case n == 0 && result == nil:
-				result = io.EOF
-			}
-			readBuffers.Put(buf)
-			switch {
-			case errors.Is(result, syscall.EINTR):
-			case errors.Is(result, syscall.EAGAIN):
-				return false
-			default:
-				return true
-			}
-		}
-	}
+	r := new(reading)
+	read := r.read
 	for {
-		n = 0
 		if err := c.raw.Read(read); err != nil {
 			return err
 		}
-		if n <= 0 {
-			return result
+		if r.n <= 0 {
+			return r.err
 		}
-		more := f(buf[:n])
-		readBuffers.Put(buf)
+		more := f(r.buf[:r.n])
+		readBuffers.Put(r.buf)
+		r.buf = nil
 		if !more {
 			return nil
+		}
+		switch now := time.Since(began); {
+		case r.since == 0:
+			r.since = now
+		case now-r.since >= longestRun:
+			r.since = 0
+			takeTurn()
+		}
+	}
+}
+
+// began is what times within this file count from.
+var began = time.Now()
+
+// reading is one ReadEach. It is one piece of memory, because every idle connection has one.
+type reading struct {
+	buf   *[readSize]byte // while it has a batch
+	n     int
+	err   error
+	since time.Duration // when the first batch after the last wait was done; 0: none was
+}
+
+// read is done when there is a batch, or the end.
+func (r *reading) read(fd uintptr) (done bool) {
+	for {
+		buf := readBuffers.Get().(*[readSize]byte)
+		r.n, r.err = transfer(syscall.SYS_READ, fd, buf[:])
+		if r.n > 0 {
+			r.buf = buf
+			return true
+		}
+		readBuffers.Put(buf)
+		switch {
+		case r.n == 0:
+			r.err = io.EOF
+			return true
+		case errors.Is(r.err, syscall.EINTR):
+		case errors.Is(r.err, syscall.EAGAIN):
+			r.since = 0
+			return false
+		default:
+			return true
 		}
 	}
 }
@@ -133,7 +153,7 @@ var attempts = sync.Pool{New: func() any {
 // write writes until all is written or the kernel takes no more. It is never not done: that would wait.
 func (w *attempt) write(fd uintptr) (done bool) {
 	for len(w.rest) > 0 {
-		n, err := syscall.Write(int(fd), w.rest)
+		n, err := transfer(syscall.SYS_WRITE, fd, w.rest)
 		w.rest = w.rest[max(n, 0):]
 		switch err {
 		case nil, syscall.EINTR:
@@ -145,4 +165,13 @@ func (w *attempt) write(fd uintptr) (done bool) {
 		}
 	}
 	return true
+}
+
+// transfer is read or write on a socket that does not block.
+func transfer(call, fd uintptr, b []byte) (n int, err error) {
+	r, _, errno := syscall.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(r), nil
 }

@@ -13,79 +13,116 @@ import (
 	"time"
 )
 
-// site is where a broker runs: a folder of its own, an address, and for TLS a certificate.
+// site is where a broker runs: a folder of its own, an address, and what the case wants of it.
 type site struct {
 	dir, addr string
-	certs     string // folder with server.pem and server.key; "" for plain TCP
-	durable   bool
+	c         *benchCase
+	lab       *lab
 }
 
-// broker is a program that can be measured.
+// broker is a program that can be measured. SealMQ stands in the table several times, with more and more to check.
 type broker struct {
-	name string
-	path string
-	tls  bool // can be measured with TLS
-	args func(s site) ([]string, error)
+	name   string
+	path   string
+	rights rights // SealMQ
+	can    func(t transport) bool
+	most   int // runs; 0: as many as asked for
+	args   func(s *site) ([]string, error)
 }
 
-// sealmqConfig has no limits that the load would run into, and no others than a limit that is off.
-const sealmqConfig = `version: 1
-node: {data_dir: %s}
-storage: {engine: %s}
-listeners:
-  - {name: bench, bind: %q%s}
-auth: {anonymous: true}
-acl:
-  publish: {allow: ["#"]}
-  subscribe: {allow: ["#"]}
-limits:
-  publish_rate: {per_client: unlimited}
-  publish_bytes: {per_client: unlimited}
-  subscriptions_per_client: 100000
-  queue: {messages: 2000000, bytes: 4GiB}
-  queue_total: 8GiB
-`
+// Names that targets refer to.
+const (
+	sealmqName    = "SealMQ"
+	rightsName    = "with login and rules"
+	signedName    = "and signatures"
+	floorName     = "floor (Go)"
+	mosquittoName = "mosquitto"
+)
 
-// installed lists the brokers that are there, SealMQ first.
-func installed() []broker {
+// installed lists the brokers that are there, SealMQ first. bin is a folder that is looked into before PATH. The last two
+// have one run where runs take long, and mochi, which is far from the others, two elsewhere.
+func installed(bin string) ([]broker, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	every := func(transport) bool { return true }
+	noPSK := func(t transport) bool { return !t.psk() }
 	all := []broker{
-		{name: "SealMQ", path: os.Getenv("SEALMQ_BIN"), tls: true, args: sealmqArgs},
-		{name: "floor (Go)", path: os.Getenv("SEALMQ_FLOOR"), tls: true, args: floorArgs},
-		{name: "mosquitto", path: "mosquitto", tls: true, args: mosquittoArgs},
-		{name: "nats-server", path: "nats-server", tls: true, args: natsArgs},
-		{name: "mochi", path: os.Getenv("SEALMQ_MOCHI"), args: func(s site) ([]string, error) { return []string{s.addr}, nil }},
+		{name: sealmqName, path: "sealmq", can: every},
+		{name: rightsName, path: "sealmq", can: every, rights: loginAndRules},
+		{name: signedName, path: "sealmq", can: every, rights: signatures},
+		{name: floorName, path: self, can: noPSK, args: floorArgs},
+		{name: mosquittoName, path: "mosquitto", can: every, args: mosquittoArgs},
+		{name: "nats-server", path: "nats-server", can: noPSK, args: natsArgs, most: 5},
+		{name: "mochi", path: "mochi", can: noPSK, args: mochiArgs, most: 2},
 	}
 	var there []broker
 	for _, b := range all {
-		if path, err := exec.LookPath(b.path); err == nil {
-			b.path = path
-			there = append(there, b)
+		if b.args == nil {
+			b.args = func(s *site) ([]string, error) { return sealmqArgs(s, b.rights) }
+		}
+		for _, place := range []string{filepath.Join(bin, b.path), b.path, filepath.Join("/usr/sbin", b.path)} {
+			if path, err := exec.LookPath(place); err == nil || errors.Is(err, exec.ErrDot) {
+				b.path, err = filepath.Abs(path)
+				if err != nil {
+					return nil, err
+				}
+				there = append(there, b)
+				break
+			}
 		}
 	}
-	return there
+	if len(there) == 0 || there[0].name != sealmqName {
+		return nil, fmt.Errorf("there is no sealmq in %s or PATH: make build", bin)
+	}
+	return there, nil
 }
 
-func sealmqArgs(s site) ([]string, error) {
-	data := filepath.Join(s.dir, "data")
+// does says whether a broker is measured in a case.
+func (b *broker) does(c *benchCase) bool {
 	switch {
-	case s.durable: // only --dev lets anonymous clients have sessions that outlive them
-		return s.config("serve --dev --config", fmt.Sprintf(sealmqConfig, data, "disk", s.addr, ""))
-	case s.certs == "":
-		return []string{"serve", "--dev", "--listen", "mqtt://" + s.addr}, nil
+	case b.rights == signatures:
+		return c.signed
+	case b.isSealMQ():
+		return true
+	case c.alone, b.name == floorName && c.noFloor:
+		return false
 	}
-	tls := fmt.Sprintf(", tls: {cert: %q, key: %q}", filepath.Join(s.certs, "server.pem"), filepath.Join(s.certs, "server.key"))
-	return s.config("serve --config", fmt.Sprintf(sealmqConfig, data, "memory", s.addr, tls))
+	return b.can(c.transport)
 }
 
-func floorArgs(s site) ([]string, error) {
-	_, port, err := net.SplitHostPort(s.addr)
-	if s.certs != "" {
-		return []string{"-tls", s.certs, port, "coalesce"}, err
+// runs is how many runs of all a broker takes part in.
+func (b *broker) runs(c *benchCase, all int) int {
+	switch {
+	case b.most == 0 && c.most == 0:
+		return all
+	case b.most == 0:
+		return min(all, c.most)
+	case c.most == 0:
+		return min(all, b.most)
 	}
-	return []string{port, "coalesce"}, err
+	return 1
 }
 
-func mosquittoArgs(s site) ([]string, error) {
+func (b *broker) isSealMQ() bool { return b.name == sealmqName || b.rights != open }
+
+func floorArgs(s *site) ([]string, error) {
+	words := []string{"floor", "-addr", s.addr}
+	if s.c.transport == certificate {
+		words = append(words, "-cert", s.lab.cert, "-key", s.lab.key)
+	}
+	return words, nil
+}
+
+func mochiArgs(s *site) ([]string, error) {
+	if s.c.transport == certificate {
+		return []string{s.addr, s.lab.cert, s.lab.key}, nil
+	}
+	return []string{s.addr}, nil
+}
+
+func mosquittoArgs(s *site) ([]string, error) {
 	host, port, err := net.SplitHostPort(s.addr)
 	if err != nil {
 		return nil, err
@@ -94,16 +131,19 @@ func mosquittoArgs(s site) ([]string, error) {
 	if me, err := user.Current(); err == nil && me.Uid == "0" {
 		text += "user root\n" // it would give up the right to read its certificate
 	}
-	if s.certs != "" {
-		text += fmt.Sprintf("certfile %s\nkeyfile %s\ntls_version tlsv1.3\n", filepath.Join(s.certs, "server.pem"), filepath.Join(s.certs, "server.key"))
+	switch t := s.c.transport; {
+	case t == certificate:
+		text += fmt.Sprintf("certfile %s\nkeyfile %s\ntls_version tlsv1.3\n", s.lab.cert, s.lab.key)
+	case t.psk():
+		text += fmt.Sprintf("psk_hint bench\npsk_file %s\n", s.lab.psk)
 	}
 	return s.config("-c", text)
 }
 
-func natsArgs(s site) ([]string, error) {
+func natsArgs(s *site) ([]string, error) {
 	tls := ""
-	if s.certs != "" {
-		tls = fmt.Sprintf(", tls: { cert_file: %q, key_file: %q }", filepath.Join(s.certs, "server.pem"), filepath.Join(s.certs, "server.key"))
+	if s.c.transport == certificate {
+		tls = fmt.Sprintf(", tls: { cert_file: %q, key_file: %q, timeout: 20 }", s.lab.cert, s.lab.key)
 	}
 	own, err := freeAddress()
 	if err != nil {
@@ -114,29 +154,38 @@ func natsArgs(s site) ([]string, error) {
 }
 
 // config writes a configuration and returns the arguments that name it.
-func (s site) config(words, text string) ([]string, error) {
+func (s *site) config(words, text string) ([]string, error) {
 	file := filepath.Join(s.dir, "broker.conf")
 	return append(strings.Fields(words), file), os.WriteFile(file, []byte(text), 0o600)
 }
 
 // running is a started broker.
 type running struct {
-	cmd  *exec.Cmd
-	addr string
-	dir  string
+	cmd   *exec.Cmd
+	addr  string
+	dir   string
+	ended chan struct{} // closed when the process has ended
 }
 
 // start starts a broker and waits until it accepts connections. env is added to its environment.
-func (b *broker) start(ctx context.Context, certs string, durable bool, env ...string) (*running, error) {
+func (b *broker) start(ctx context.Context, l *lab, c *benchCase, env ...string) (*running, error) {
 	dir, err := os.MkdirTemp("", "sealmq-bench-")
 	if err != nil {
 		return nil, err
 	}
+	r, err := b.startIn(ctx, dir, l, c, env)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return r, nil
+}
+
+func (b *broker) startIn(ctx context.Context, dir string, l *lab, c *benchCase, env []string) (*running, error) {
 	addr, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	args, err := b.args(site{dir, addr, certs, durable})
+	args, err := b.args(&site{dir, addr, c, l})
 	if err != nil {
 		return nil, err
 	}
@@ -148,23 +197,40 @@ func (b *broker) start(ctx context.Context, certs string, durable bool, env ...s
 	cmd := exec.CommandContext(ctx, b.path, args...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.Env = log, log, dir, append(os.Environ(), env...)
 	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, err
 	}
-	r := &running{cmd, addr, dir}
-	for range 300 {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			return r, c.Close()
+	r := &running{cmd: cmd, addr: addr, dir: dir, ended: make(chan struct{})}
+	go func() {
+		_ = cmd.Wait()
+		close(r.ended)
+	}()
+	if err := r.await(); err != nil {
+		text, _ := os.ReadFile(log.Name())
+		r.stop()
+		return nil, fmt.Errorf("%s: %w: %.400s", b.name, err, text)
+	}
+	return r, nil
+}
+
+// await waits until the broker accepts connections. It looks first whether the broker still runs: somebody else may have
+// taken the port.
+func (r *running) await() error {
+	for range 600 {
+		select {
+		case <-r.ended:
+			return errors.New("has ended")
+		case <-time.After(25 * time.Millisecond): // polls a condition
 		}
-		time.Sleep(50 * time.Millisecond) // polls a condition
+		if c, err := net.Dial("tcp", r.addr); err == nil {
+			return c.Close()
+		}
 	}
-	text, _ := os.ReadFile(filepath.Join(dir, "log"))
-	r.stop()
-	return nil, fmt.Errorf("%s does not listen: %s", b.name, text)
+	return errors.New("does not listen")
 }
 
 func (r *running) stop() {
 	_ = r.cmd.Process.Kill()
-	_ = r.cmd.Wait()
+	<-r.ended
 	_ = os.RemoveAll(r.dir)
 }
 

@@ -7,36 +7,41 @@ import (
 	"strings"
 )
 
-// bar is one broker's value in a chart.
+// bar is one broker's value in a chart, with its range.
 type bar struct {
-	label string
-	value float64
+	label            string
+	value, low, high float64
 }
 
 const (
 	chartWidth = 640
 	barHeight  = 18
-	labelWidth = 110
+	labelWidth = 130
 )
 
-// bars draws horizontal bars: shorter is better. The first one stands out.
+// bars draws horizontal bars with their ranges. Those of SealMQ, the first ones, stand out.
 func bars(title, unit string, list []bar) string {
 	most := 0.0
 	for _, b := range list {
-		most = max(most, b.value)
+		most = max(most, b.value, b.high)
 	}
 	var s strings.Builder
 	height := 30 + len(list)*(barHeight+6) + 6
 	head(&s, height, title+", "+unit)
 	for i, b := range list {
 		y, fill := 30+i*(barHeight+6), "#9aa5b1"
-		if i == 0 {
+		switch b.label {
+		case sealmqName:
 			fill = "#0b6e4f"
+		case rightsName, signedName:
+			fill = "#6bb39a"
 		}
-		width := (chartWidth - labelWidth - 90) * b.value / max(most, 1e-9)
+		scale := (chartWidth - labelWidth - 90) / max(most, 1e-9)
+		width := scale * b.value
 		fmt.Fprintf(&s, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n", labelWidth-8, y+13, html.EscapeString(b.label))
 		fmt.Fprintf(&s, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n", labelWidth, y, max(width, 1), barHeight, fill)
-		fmt.Fprintf(&s, `<text x="%.1f" y="%d">%s</text>`+"\n", labelWidth+max(width, 1)+6, y+13, number(b.value))
+		fmt.Fprintf(&s, `<path d="M%.1f %d H%.1f" stroke="#1f2933"/>`+"\n", labelWidth+scale*b.low, y+barHeight/2, labelWidth+scale*b.high)
+		fmt.Fprintf(&s, `<text x="%.1f" y="%d">%s</text>`+"\n", labelWidth+max(scale*b.high, 1)+6, y+13, number(b.value))
 	}
 	s.WriteString("</svg>\n")
 	return s.String()
@@ -47,7 +52,7 @@ type point struct{ x, y float64 }
 
 // curve draws a measure over the size of something, which grows in powers.
 func curve(title, unit, of string, points []point) string {
-	const height, left, right, top, bottom = 220, 60, 20, 30, 34
+	const height, left, right, top, bottom = 220, 60, 50, 30, 34
 	most, low, high := 0.0, math.Inf(1), math.Inf(-1)
 	for _, p := range points {
 		most, low, high = max(most, p.y), min(low, math.Log10(p.x)), max(high, math.Log10(p.x))

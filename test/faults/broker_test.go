@@ -16,6 +16,13 @@ import (
 var program string
 
 func TestMain(m *testing.M) {
+	if addr := os.Getenv(neighbourEnv); addr != "" {
+		if err := beNeighbour(addr, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	dir, err := os.MkdirTemp("", "sealmq-faults-")
 	if err != nil {
 		panic(err)

@@ -84,6 +84,9 @@ func BenchmarkNeighbour(b *testing.B) {
 				memory = max(memory, residentMemory(o.server.cmd.Process.Pid))
 			}
 			b.ReportMetric(float64(memory>>20), "MiB")
+			if len(pings) == 0 {
+				b.Fatal("the idle neighbour was never answered")
+			}
 			slices.Sort(pings)
 			b.ReportMetric(float64(pings[len(pings)/2].Microseconds()), "p50-µs")
 			p99 := pings[len(pings)*99/100]
@@ -117,59 +120,20 @@ func newOverload(t testing.TB) *overload {
 // run lets g work for a while beside a client that only pings, and returns how long each ping took.
 func (o *overload) run(g greedy, d time.Duration) []time.Duration {
 	stop := make(chan struct{})
-	var pings []time.Duration
-	var pinging sync.WaitGroup
-	idle := o.raw("idle", mqtt.V311)
-	pinging.Go(func() { pings = o.ping(idle, stop) })
+	n := startNeighbour(o.t, o.server.addr)
 	time.AfterFunc(d, func() { close(stop) })
 	check := g(o, stop)
-	pinging.Wait()
+	<-stop
+	pings := n.stop()
 	if problem := check(); problem != "" {
 		o.t.Error(problem)
 	}
 	return pings
 }
 
-// ping sends PINGREQ every 5 ms and times the answers.
-func (o *overload) ping(conn net.Conn, stop <-chan struct{}) (took []time.Duration) {
-	defer conn.Close()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	answer := make([]byte, 2)
-	for {
-		select {
-		case <-stop:
-			return took
-		case <-tick.C:
-		}
-		begin := time.Now()
-		_ = conn.SetDeadline(begin.Add(patience))
-		if _, err := conn.Write([]byte{0xC0, 0}); err != nil {
-			o.t.Errorf("idle neighbour: %v", err)
-			return took
-		}
-		if _, err := conn.Read(answer); err != nil {
-			o.t.Errorf("idle neighbour: %v", err)
-			return took
-		}
-		took = append(took, time.Since(begin))
-	}
-}
-
 // raw opens a connection that nobody reads.
 func (o *overload) raw(id string, v mqtt.Version) net.Conn {
-	conn, err := net.Dial("tcp", o.server.addr)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	p := mqtt.Connect{ProtocolVersion: v, CleanStart: true, ClientID: id, KeepAlive: 5}
-	frame, err := p.Append(nil, v)
-	if err == nil {
-		_, err = conn.Write(frame)
-	}
-	if err == nil {
-		_, err = conn.Read(make([]byte, 4))
-	}
+	conn, err := greet(o.server.addr, id, v)
 	if err != nil {
 		o.t.Fatal(err)
 	}
