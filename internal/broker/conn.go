@@ -429,6 +429,9 @@ func (c *conn) over() bool {
 
 // remote is the peer's address for logs.
 func (c *conn) remote() string {
+	if c.proved.Load() && c.evidence.Remote.IsValid() {
+		return c.evidence.Remote.String()
+	}
 	if a := c.wire.RemoteAddr(); a != nil {
 		return a.String()
 	}

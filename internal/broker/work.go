@@ -14,11 +14,13 @@ import (
 // encoded frames and the list of connections to flush. It is borrowed for the batch, so a connection at rest holds none.
 type work struct {
 	b       *Broker
-	now     int64 // Unix nanoseconds, read once for the batch
-	tally   tally // of the batch so far
-	flow    bool  // the batch has packets of messages: more will come soon
-	connect bool  // the batch has let the client in
-	bye     bool  // the batch ends with the client's DISCONNECT
+	now     int64        // Unix nanoseconds, read once for the batch
+	tally   tally        // of the batch so far
+	flow    bool         // the batch has packets of messages: more will come soon
+	connect bool         // the batch has let the client in
+	bye     bool         // the batch ends with the client's DISCONNECT
+	hello   mqtt.Connect // until CONNECT is answered
+	connack mqtt.Connack
 	publish mqtt.Publish
 	puback  mqtt.Puback
 	pubrec  mqtt.Pubrec
