@@ -269,6 +269,9 @@ func (c *Conn) queueMessages(transcript hash.Hash, msgs ...[]byte) error {
 	for _, m := range msgs {
 		transcript.Write(m)
 	}
+	if len(msgs) == 1 {
+		return c.out.queue(recordHandshake, VersionTLS12, msgs[0])
+	}
 	return c.out.queue(recordHandshake, VersionTLS12, slices.Concat(msgs...))
 }
 

@@ -158,10 +158,13 @@ func (in *inbound) nextMessage() ([]byte, error) {
 	if len(in.hand) < n {
 		return nil, nil
 	}
-	msg := bytes.Clone(in.hand[:n])
-	if in.hand = in.hand[n:]; len(in.hand) == 0 {
+	if len(in.hand) == n {
+		msg := in.hand
 		in.hand = nil
+		return msg, nil
 	}
+	msg := bytes.Clone(in.hand[:n])
+	in.hand = in.hand[n:]
 	return msg, nil
 }
 

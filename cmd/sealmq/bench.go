@@ -181,9 +181,16 @@ func (c *benchProtectCommand) write(a *app, r *bench.Result) error {
 	return nil
 }
 
+// busyMachine is the share of the processors from which on what others do shows in the figures.
+const busyMachine = 0.1
+
 // printBench writes the tables for people.
 func printBench(a *app, r *bench.Result) {
 	writef(a.stdout, "%s, %d processors, %s: median of %d rounds, ± the farthest round\n", r.Machine, r.Processors, r.Go, r.Rounds)
+	if r.Others >= busyMachine {
+		writef(a.stdout, "Other programs had %.0f%% of the processors meanwhile: processor times are higher than on a quiet machine, and\n"+
+			"another run may lie outside of the spread. Bytes and round trips do not depend on it.\n", 100*r.Others)
+	}
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	writef(t, "\nCONNECT (%d a round)\tbytes up\tdown\ttrips\tclient µs\tbroker µs\tms\tp99 ms\tmemory\t\n", r.Connects)
 	for i := range r.Connecting {

@@ -41,6 +41,39 @@ func processCPU(pid int) (time.Duration, bool) {
 	return total, true
 }
 
+// userHZ is the unit of /proc/stat: ticks in a second, whatever the kernel counts in.
+const userHZ = 100
+
+// machineCPU is the time that all processors together have worked, and that they could have.
+func machineCPU() (busy, all time.Duration, ok bool) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, 0, false
+	}
+	return parseMachineCPU(string(b))
+}
+
+// parseMachineCPU reads the first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal.
+func parseMachineCPU(stat string) (busy, all time.Duration, ok bool) {
+	line, _, _ := strings.Cut(stat, "\n")
+	f := strings.Fields(line)
+	const times = 8
+	if len(f) < 1+times || f[0] != "cpu" {
+		return 0, 0, false
+	}
+	for i, s := range f[1 : 1+times] {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return 0, 0, false
+		}
+		t := time.Duration(n) * (time.Second / userHZ)
+		if all += t; i != 3 && i != 4 { // idle, iowait
+			busy += t
+		}
+	}
+	return busy, all, true
+}
+
 // processMemory is the resident memory of another process, in bytes.
 func processMemory(pid int) (int64, bool) {
 	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))

@@ -57,6 +57,7 @@ func Run(ctx context.Context, dir string, launch Launcher, o Options) (*Result, 
 // costs measures everything but memory.
 func (l *lab) costs(ctx context.Context, o *Options) (*Result, error) {
 	r := newResult(o)
+	others := l.others()
 	connecting, messaging := make([]*connectSeries, len(Connecting)), make([]*messageSeries, len(Messaging))
 	for i, m := range Connecting {
 		connecting[i] = &connectSeries{l: l, m: m}
@@ -85,7 +86,25 @@ func (l *lab) costs(ctx context.Context, o *Options) (*Result, error) {
 	for _, m := range messaging {
 		r.Messaging = append(r.Messaging, m.row())
 	}
+	r.Others = others()
 	return r, nil
+}
+
+// others begins to look at what the processors of the machine do. The function it returns says which share of their time other
+// programs than the two under measurement had since then; -1 if it is not known.
+func (l *lab) others() func() float64 {
+	busy, all, known := machineCPU()
+	broker, ok := processCPU(l.broker.PID)
+	own := ownCPU()
+	return func() float64 {
+		busyNow, allNow, _ := machineCPU()
+		brokerNow, _ := processCPU(l.broker.PID)
+		if !known || !ok || allNow <= all {
+			return -1
+		}
+		mine := ownCPU() - own + brokerNow - broker
+		return max(0, float64(busyNow-busy-mine)/float64(allNow-all))
+	}
 }
 
 func (o *Options) progress(what string, done, all int) {

@@ -79,6 +79,7 @@ type Result struct {
 	Size       int          `json:"payload_bytes"`
 	Connecting []ConnectRow `json:"connecting"`
 	Messaging  []MessageRow `json:"messaging"`
+	Others     float64      `json:"others_cpu_share"` // of all processors' time, meanwhile, by other programs; -1: not known
 	Ratios     []Ratio      `json:"ratios"`
 	Advice     []Advice     `json:"advice"`
 }

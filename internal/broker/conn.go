@@ -44,6 +44,7 @@ type conn struct {
 	grown       bool  // one of Broker.grown
 	badPayloads int32 // payloads refused one after the other
 	discard     int32 // bytes read after the end
+	fresh       bool  // the last batch had topics that the router knew no result for
 
 	out  outBuffer
 	acks ackFIFO
@@ -279,6 +280,7 @@ func (c *conn) receive(data []byte) (more bool) {
 		data = c.partial
 	}
 	n, err := c.packets(w, data)
+	c.fresh = w.fresh
 	if err == nil && c.phase.Load() == connected && c.out.pending() > 2*c.outLimit {
 		// Deliveries stop long before: these are answers to somebody who does not read them.
 		err = refuse(errSlowConsumer, "", "too many bytes wait for a client that sends and does not read")
@@ -300,7 +302,11 @@ func (c *conn) receive(data []byte) (more bool) {
 
 // packets handles the complete packets at the front of data and returns their length.
 func (c *conn) packets(w *work, data []byte) (n int, err error) {
+	ahead := 0
 	for !c.over() {
+		if c.fresh && n >= ahead {
+			ahead = w.lookAhead(data, n, c.version)
+		}
 		h, size, err := mqtt.ParseHeader(data[n:], c.version)
 		if err != nil {
 			return n, c.describeFirst(data, err)
@@ -423,6 +429,9 @@ func (c *conn) over() bool {
 
 // remote is the peer's address for logs.
 func (c *conn) remote() string {
+	if c.proved.Load() && c.evidence.Remote.IsValid() {
+		return c.evidence.Remote.String()
+	}
 	if a := c.wire.RemoteAddr(); a != nil {
 		return a.String()
 	}

@@ -34,6 +34,7 @@ type routed struct {
 func (b *Broker) route(w *work, src source, p *mqtt.Publish, extra *store.Batch) (routed, error) {
 	d := delivery{b: b, w: w, src: src, p: p, batch: extra}
 	res := b.router.MatchIn(&w.room, p.Topic)
+	w.fresh = w.fresh || !res.Kept()
 	allowed := b.receivers(res, p.Topic)
 	if b.settings().OnFull == RefusePublish && p.QoS > 0 {
 		if err := d.wouldRefuse(res, allowed); err != nil {

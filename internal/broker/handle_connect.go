@@ -18,7 +18,8 @@ import (
 // handleConnect takes the first packet: who is it, may it, and which session does it want. Nothing happens to any
 // session before the login has succeeded.
 func (c *conn) handleConnect(w *work, h mqtt.Header, body []byte) error {
-	p := new(mqtt.Connect)
+	p := &w.hello
+	defer func() { w.hello = mqtt.Connect{} }() // its texts lie in the read buffer
 	err := p.Parse(0, h.Flags, body)
 	c.version = answerVersion(p.ProtocolVersion, err)
 	if err != nil {
@@ -163,7 +164,8 @@ func (c *conn) admit(w *work, p *mqtt.Connect, v identity.Verdict) error {
 	c.keepAlive = c.effectiveKeepAlive(p)
 	c.rate.init(set, w.now)
 
-	ack := c.connack(p, v, b.grantedExpiry(c, p), assigned)
+	ack := &w.connack
+	c.fillConnack(ack, p, v, b.grantedExpiry(c, p), assigned)
 	if !c.fits(ack) {
 		return refuse(errTooLarge, "MQTT-3.1.2-24", "the client's maximum packet size leaves no room for the limits in connack")
 	}
@@ -215,12 +217,12 @@ func (c *conn) effectiveKeepAlive(p *mqtt.Connect) time.Duration {
 	return time.Duration(seconds) * time.Second * 3 / 2
 }
 
-// connack tells the client the server's limits, as far as they differ from the standard's defaults. It never has a
-// Reason String or User Properties [MQTT-3.2.2-19] [MQTT-3.2.2-20].
-func (c *conn) connack(p *mqtt.Connect, v identity.Verdict, expiry uint32, assigned bool) *mqtt.Connack {
-	ack := new(mqtt.Connack)
+// fillConnack makes ack tell the client the server's limits, as far as they differ from the standard's defaults. It never
+// has a Reason String or User Properties [MQTT-3.2.2-19] [MQTT-3.2.2-20].
+func (c *conn) fillConnack(ack *mqtt.Connack, p *mqtt.Connect, v identity.Verdict, expiry uint32, assigned bool) {
+	*ack = mqtt.Connack{}
 	if c.version < mqtt.V5 {
-		return ack
+		return
 	}
 	set, q := c.b.settings(), &ack.Properties
 	if assigned {
@@ -244,7 +246,6 @@ func (c *conn) connack(p *mqtt.Connect, v identity.Verdict, expiry uint32, assig
 			q.SetAuthData(v.Data)
 		}
 	}
-	return ack
 }
 
 // fits reports whether the client's Maximum Packet Size has room for p [MQTT-3.1.2-24].

@@ -268,6 +268,7 @@ type gate struct {
 	shut   bool
 	queue  []func()
 	refuse error                              // what Accepting says
+	broken error                              // what every batch ends with, without being stored
 	before atomic.Pointer[func(*store.Batch)] // called with each batch before the store has it; nil for none
 }
 
@@ -277,6 +278,10 @@ func (g *gate) Commit(b *store.Batch, done func(error)) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if err := g.broken; err != nil {
+		go done(err) // never from within Commit
+		return
+	}
 	if g.shut {
 		g.queue = append(g.queue, func() { g.Store.Commit(b, done) })
 		return
@@ -289,6 +294,9 @@ func (g *gate) Accepting() error {
 	defer g.mu.Unlock()
 	return errors.Join(g.refuse, g.Store.Accepting())
 }
+
+// fail makes every further batch end with an error; nil repairs the disk.
+func (g *gate) fail(err error) { g.mu.Lock(); g.broken = err; g.mu.Unlock() }
 
 // close stops the disk, open lets it go on.
 func (g *gate) close() { g.mu.Lock(); g.shut = true; g.mu.Unlock() }

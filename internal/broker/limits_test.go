@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -86,5 +87,33 @@ func TestRefusedByStore(t *testing.T) {
 		p.PacketID = 1
 		old.send(p)
 		old.closed() // so that it tries again
+	})
+}
+
+// TestStoreFailsAtConnect: a session that could not be stored is not granted, and a subscription that could not is not
+// acknowledged; when the disk is well again both work, and nothing of the attempt is left.
+func TestStoreFailsAtConnect(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.store.fail(errors.New("input/output error"))
+		c := r.open()
+		c.send(connectPacket("c", expiry(100)))
+		if p, err := c.read(); err == nil {
+			if ack, is := p.(*mqtt.Connack); !is || ack.ReasonCode == mqtt.Success {
+				t.Errorf("without a disk: %+v", p)
+			}
+		}
+		c.closed()
+		r.store.fail(nil)
+		c = r.connect("c", expiry(100))
+		if c.ack.SessionPresent {
+			t.Error("a session that was never granted is present")
+		}
+		r.store.fail(errors.New("input/output error"))
+		c.send(&mqtt.Subscribe{PacketID: 1, Subscriptions: []mqtt.Subscription{{Filter: "a", QoS: 1}}})
+		if p, err := c.read(); err == nil {
+			if ack, is := p.(*mqtt.Suback); is && !ack.ReasonCodes[0].IsError() {
+				t.Errorf("subscription without a disk: %+v", p)
+			}
+		}
 	})
 }

@@ -14,11 +14,13 @@ import (
 // encoded frames and the list of connections to flush. It is borrowed for the batch, so a connection at rest holds none.
 type work struct {
 	b       *Broker
-	now     int64 // Unix nanoseconds, read once for the batch
-	tally   tally // of the batch so far
-	flow    bool  // the batch has packets of messages: more will come soon
-	connect bool  // the batch has let the client in
-	bye     bool  // the batch ends with the client's DISCONNECT
+	now     int64        // Unix nanoseconds, read once for the batch
+	tally   tally        // of the batch so far
+	flow    bool         // the batch has packets of messages: more will come soon
+	connect bool         // the batch has let the client in
+	bye     bool         // the batch ends with the client's DISCONNECT
+	hello   mqtt.Connect // until CONNECT is answered
+	connack mqtt.Connack
 	publish mqtt.Publish
 	puback  mqtt.Puback
 	pubrec  mqtt.Pubrec
@@ -35,6 +37,9 @@ type work struct {
 	frames  [4]frame // QoS 0 copies: MQTT 3 or 5, RETAIN 0 or 1
 	pending []pending
 	room    router.Room[*clientSession] // of the message being routed
+	fresh   bool                        // the batch had a topic that the router knew no result for
+	ahead   [router.Ahead][]byte        // topics of the packets that come next
+	read    uint64
 }
 
 // frame is an encoded PUBLISH that several receivers share.
@@ -53,7 +58,7 @@ var works = sync.Pool{New: func() any { return new(work) }}
 
 func (b *Broker) getWork() *work {
 	w := works.Get().(*work)
-	w.b, w.now, w.flow, w.connect, w.bye = b, b.now(), false, false, false
+	w.b, w.now, w.flow, w.connect, w.bye, w.fresh = b, b.now(), false, false, false, false
 	return w
 }
 

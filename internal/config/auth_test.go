@@ -17,6 +17,16 @@ func TestAuthHalfConfigured(t *testing.T) {
 		{`{jwt: {keys: k, keys_url: "https://x", issuer: i, audience: a}}`, "there is auth.jwt.keys already"},
 		{`{jwt: {keys: k, refresh: 2h, issuer: i, audience: a}}`, "auth.jwt.refresh: has no effect"},
 		{`{jwt: {keys_url: "http://x", issuer: i, audience: a}}`, "begins with https://"},
+		{`{jwt: {keys_url: "https://", issuer: i, audience: a}}`, "begins with https://"},
+		{`{jwt: {keys_url: "https://u:p@x", issuer: i, audience: a}}`, "begins with https://"},
+		{`{jwt: {keys_url: "https://x/#f", issuer: i, audience: a}}`, "begins with https://"},
+		{`{jwt: {keys_url: "https://x/%zz", issuer: i, audience: a}}`, "begins with https://"},
+		{`{jwt: {keys_url: "https://` + strings.Repeat("x", maxText) + `", issuer: i, audience: a}}`, "begins with https://"},
+		{`{jwt: {keys: k, issuer: "", audience: a}}`, "not a text of"},
+		{`{jwt: {keys: k, issuer: "` + strings.Repeat("x", maxText+1) + `", audience: a}}`, "not a text of"},
+		{`{jwt: {keys: k, issuer: i, audience: "a\tb"}}`, "not a text of"},
+		{`{certificate: {identity: "{cn}` + strings.Repeat("x", maxText) + `"}}`, "not a text of"},
+		{`{credential: {keyring: k, server: s, identity: "{name}` + strings.Repeat("x", maxText) + `"}}`, "not a text of"},
 		{`{jwt: {keys: k, issuer: i, audience: a, algorithms: [HS256]}}`, "is not one of EdDSA, ES256, RS256"},
 		{`{jwt: {keys: k, issuer: i, audience: a, algorithms: []}}`, "an empty list"},
 		{`{certificate: {client_id: "{cn}"}}`, "auth.certificate.client_id: has no effect"},
@@ -40,6 +50,17 @@ func TestAuthHalfConfigured(t *testing.T) {
 		if !errors.As(err, &invalid) || !strings.Contains(invalid.Report(), c.want) {
 			t.Errorf("%s: %v, want %q", c.auth, err, c.want)
 		}
+	}
+}
+
+// TestAuthTexts: a text of the greatest length is taken, and an address with a path.
+func TestAuthTexts(t *testing.T) {
+	long := strings.Repeat("x", maxText)
+	c := parse(t, `version: 1
+auth: {jwt: {keys_url: "https://id.example/keys?v=1", issuer: "`+long+`", audience: a}}
+`)
+	if c.Auth.JWT.Issuer != long || c.Auth.JWT.KeysURL != "https://id.example/keys?v=1" {
+		t.Errorf("%+v", c.Auth.JWT)
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -122,5 +123,60 @@ func TestWrongRules(t *testing.T) {
 		if !errors.As(err, &invalid) || !strings.Contains(invalid.Report(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// TestRuleBounds: as many rules, groups and members as there may be, and one more.
+func TestRuleBounds(t *testing.T) {
+	many := func(n int, form string) string {
+		list := make([]string, n)
+		for i := range list {
+			list[i] = strings.ReplaceAll(form, "N", strconv.Itoa(i))
+		}
+		return strings.Join(list, ", ")
+	}
+	for name, c := range map[string]struct {
+		most int
+		text func(n int) string
+		want string
+	}{
+		"rules":   {maxRules, func(n int) string { return "acl: [" + many(n, `{who: "user:uN", allow: publish, topic: a}`) + "]" }, "more than 1000 rules"},
+		"groups":  {maxGroups, func(n int) string { return "groups: {" + many(n, "gN: [alice]") + "}" }, "more than 1000 groups"},
+		"members": {maxMembers, func(n int) string { return "groups: {g: [" + many(n, "uN") + "]}" }, "at most 10000 members"},
+	} {
+		if _, err := Parse("x.yaml", []byte("version: 1\n"+c.text(c.most)+"\n")); err != nil && strings.Contains(err.Error(), c.want) {
+			t.Errorf("%d %s: %v", c.most, name, err)
+		}
+		_, err := Parse("x.yaml", []byte("version: 1\n"+c.text(c.most+1)+"\n"))
+		var invalid *Invalid
+		if !errors.As(err, &invalid) || !strings.Contains(invalid.Report(), c.want) {
+			t.Errorf("%d %s: %v", c.most+1, name, err)
+		}
+	}
+}
+
+// TestACLNotes: what nobody can do is said, in each form of the rules.
+func TestACLNotes(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "acl: []": "nobody can publish|nobody receives anything",
+		`acl: [{who: anyone, deny: all, topic: "#"}]`:      "nobody can publish|nobody receives anything",
+		`acl: [{who: anyone, allow: publish, topic: a}]`:   "nobody receives anything",
+		`acl: [{who: anyone, allow: subscribe, topic: a}]`: "nobody can publish",
+		`acl: [{who: anyone, allow: all, topic: a}]`:       "",
+		"acl: {publish: {allow: [a]}}":                     "nobody can subscribe",
+		"acl: {subscribe: {allow: [a]}}":                   "nobody can publish",
+		"acl: {mosquitto: file}":                           "",
+	} {
+		c := parse(t, "version: 1\n"+text+"\n")
+		notes := strings.Join(c.ACL.notes(), "\n")
+		for part := range strings.SplitSeq(want, "|") {
+			if !strings.Contains(notes, part) || want == "" && notes != "" || strings.Count(notes, "nobody") != strings.Count(want, "nobody") {
+				t.Errorf("%s: %q, want %q", text, notes, want)
+			}
+		}
+	}
+	c := parse(t, "version: 1\nacl: {mosquitto: absent}\n")
+	if p, err := c.Policy(); err == nil {
+		t.Errorf("rules that are not there: %v", p.Rules())
 	}
 }

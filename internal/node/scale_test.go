@@ -214,12 +214,14 @@ func (p *scaleProcess) processor(t *testing.T) time.Duration {
 // settled is the resident memory once the process has given back what it needed for its start only.
 func (p *scaleProcess) settled(t *testing.T) int64 {
 	t.Helper()
-	least := p.memory(t)
+	least, before := p.memory(t), p.processor(t)
 	for quiet := 0; quiet < 20; quiet++ {
-		time.Sleep(250 * time.Millisecond) // a sample every now and then, until none is lower for five seconds
-		if now := p.memory(t); now < least {
-			least, quiet = now, 0
+		time.Sleep(250 * time.Millisecond) // a sample every now and then, until it was at rest and none lower for five seconds
+		now, used := p.memory(t), p.processor(t)
+		if now < least || used-before > 20*time.Millisecond {
+			least, quiet = min(least, now), 0
 		}
+		before = used
 	}
 	return least
 }

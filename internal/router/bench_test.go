@@ -87,6 +87,31 @@ func (l loaded) each(b *testing.B, names []string, want int) {
 	}
 }
 
+// eachAhead measures uncached matches of names in turn, with a look ahead at a batch of them.
+func (l loaded) eachAhead(b *testing.B, names []string) {
+	b.Helper()
+	room, batches := new(Room[*client]), make([][][]byte, len(names)/Ahead)
+	for i := range batches {
+		for j := range Ahead {
+			batches[i] = append(batches[i], []byte(names[i*Ahead+j]))
+		}
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	i := 0
+	for b.Loop() {
+		if i%Ahead == 0 {
+			l.LookAhead(batches[i/Ahead])
+		}
+		if len(l.MatchIn(room, names[i]).Targets) != 1 {
+			b.Fatal("wrong number of targets")
+		}
+		if i++; i == len(batches)*Ahead {
+			i = 0
+		}
+	}
+}
+
 const million = 1_000_000
 
 func sample(format string, n, total int) []string {
@@ -112,6 +137,9 @@ func matchOneOf(b *testing.B, total, uncached int) {
 		filter := func(i int) string { return fmt.Sprintf(c.filter, i) }
 		r := load(total, Config{CacheEntries: -1}, filter)
 		b.Run(c.name+"/uncached", func(b *testing.B) { r.each(b, sample(c.topic, uncached, total), 1) })
+		if c.name == "exact" {
+			b.Run(c.name+"/uncached-ahead", func(b *testing.B) { r.eachAhead(b, sample(c.topic, uncached, total)) })
+		}
 		cached := loaded{r.Router, r.bytes, r.seconds}
 		cached.cache.init(DefaultCacheEntries, DefaultCacheBytes)
 		b.Run(c.name+"/hit", func(b *testing.B) { cached.each(b, sample(c.topic, 1, total), 1) })

@@ -4,19 +4,21 @@
 //
 // # Structure
 //
-// Filters without wildcards lie in a flat hash of 256 shards, each with a reader-writer lock. Filters with wildcards lie
-// in a trie, one node a level, that readers walk without locks: every change becomes visible through one atomic store.
-// The children of a node, the subscribers of a filter and the members of a group lie in hash trees whose leaves are
-// chunks of at most 16 items, replaced as a whole. Results are kept in a bounded cache. A change makes stale only the
-// cached topics that share the literal levels in front of the filter's first wildcard (or its whole text, without
-// wildcard), so that clients coming and going below "devices/<id>/" leave the results of other devices alone.
+// Filters without wildcards lie in open-addressed hash tables of 256 shards; filters with wildcards in a trie, one node a
+// level. Readers search both without locks: every change becomes visible through one atomic store. A filter holds its only
+// subscription itself, or else sets of them. Such sets, like the children of a node and the members of a group, are hash
+// trees whose leaves are chunks of at most 16 items, replaced as a whole.
+//
+// Results are kept in a bounded cache. Once it is full, a topic enters it when it is asked for a second time. A change
+// makes stale only the cached topics that share the literal levels in front of the filter's first wildcard (or its whole
+// text, without wildcard), so that clients coming and going below "devices/<id>/" leave the results of other devices alone.
 //
 // # Cost
 //
 // L is the number of levels of the topic or filter, n the number of subscribers of one filter, m the number of filters
 // that match.
 //
-//	Subscribe, Unsubscribe   O(L + log n): one chunk is copied, never the whole fan-out
+//	Subscribe, Unsubscribe   O(L + log n): one chunk is copied, never the whole fan-out; now and then a shard's table moves
 //	Match, cached            O(length of the topic), no allocation
 //	Match, not cached        one hash lookup, plus the trie nodes whose path matches a prefix of the topic, plus the fan-out
 //

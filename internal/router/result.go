@@ -24,6 +24,9 @@ type verdict struct {
 	allowed    []bool
 }
 
+// Kept reports whether the Result is in the cache, or was to be.
+func (r *Result[S]) Kept() bool { return !r.passing }
+
 // Verdict returns what SetVerdict has kept under the same generation. The slice must not be changed.
 func (r *Result[S]) Verdict(generation uint64) (allowed []bool, ok bool) {
 	v := r.verdict.Load()

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -118,7 +119,7 @@ func newShell(dir string, p page, log func(string, ...any)) (*shell, error) {
 }
 
 // goVariables decide how the go command works here.
-var goVariables = []string{"GOFLAGS", "GOPROXY", "GOSUMDB", "GOTOOLCHAIN", "GOPATH", "GOROOT", "TMPDIR", "PYTHONPATH", "NODE_PATH", "SEALMQ_LOAD"}
+var goVariables = []string{"GOFLAGS", "GOPROXY", "GOSUMDB", "GOTOOLCHAIN", "GOPATH", "GOROOT", "TMPDIR", "PYTHONPATH", "NODE_PATH"}
 
 // checkOut makes the folder dir of a checkout: with links to its files and to those of the folders above it, so that what is
 // built or made there stays there. The commands run in it.
@@ -246,6 +247,7 @@ func (s *shell) serve(ctx context.Context, st step) error {
 		wrong := s.compare(st, b.printed())
 		if port != nil && wrong == nil {
 			s.vars["SEALMQ_HOST"], s.vars["SEALMQ_PORT"] = "127.0.0.1", port[1]
+			s.vars["BROKER_PID"] = strconv.Itoa(b.cmd.Process.Pid) // exec: the shell has become the broker
 			return nil
 		}
 		select {
