@@ -144,6 +144,9 @@ func (p *peer) expectClosed() {
 // closeClient closes the client while the fake reads its DISCONNECT.
 func closeClient(t *testing.T, c *client.Client, p *peer) {
 	t.Helper()
+	if err := c.WaitConnected(t.Context()); err != nil { // one that still reads its CONNACK has nothing to say goodbye to
+		t.Fatalf("close: %v", err)
+	}
 	done := make(chan error, 1)
 	go func() { done <- c.Close(context.Background()) }()
 	expect[*mqtt.Disconnect](p)
