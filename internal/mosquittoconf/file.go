@@ -132,6 +132,9 @@ func (r *reader) unread(file string, line int, err error) {
 	r.c.Problems = append(r.c.Problems, Problem{File: file, Line: line, Err: err, Unread: true})
 }
 
+// unprintable characters stand in no path, name or number that somebody meant to write.
+func unprintable(c rune) bool { return c < ' ' || c == 0x7f }
+
 // read takes the lines of one file. Mosquitto follows include_dir in the main file only.
 func (r *reader) read(name string, data []byte, main bool) {
 	scanner := bufio.NewScanner(bytes.NewReader(data))
@@ -146,6 +149,10 @@ func (r *reader) read(name string, data []byte, main bool) {
 		}
 		word, rest, _ := strings.Cut(strings.TrimLeft(line, " "), " ")
 		d := Directive{Name: strings.TrimRight(word, "\t\r"), Args: strings.Trim(rest, " \t\r"), File: name, Line: n}
+		if strings.ContainsFunc(d.Name+d.Args, unprintable) {
+			r.unread(name, n, fmt.Errorf("a control character in %.100q", d.Name))
+			continue
+		}
 		if len(r.c.Directives) >= maxDirectives {
 			r.unread(name, n, fmt.Errorf("more than %d directives", maxDirectives))
 			return

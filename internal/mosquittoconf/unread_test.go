@@ -69,6 +69,14 @@ func TestUnread(t *testing.T) {
 	if c := Parse("m.conf", []byte("include_dir d\n")); len(c.Problems) != 1 || !c.Problems[0].Unread {
 		t.Errorf("not followed: %v", c.Problems)
 	}
+	for _, text := range []string{"certfile a\x10b\n", "acl_file a\tb\n", "acl_\x7ffile a\n"} {
+		if c := Parse("m.conf", []byte(text+"port 1\n")); len(c.Problems) != 1 || !c.Problems[0].Unread || len(c.Directives) != 1 {
+			t.Errorf("%q: %+v", text, c)
+		}
+	}
+	if c := Parse("m.conf", []byte("port 1\t\r\n")); len(c.Problems) != 0 {
+		t.Errorf("blanks at the end: %v", c.Problems)
+	}
 	if c := Parse("m.conf", []byte("topic # both\n")); len(c.Problems) != 1 || c.Problems[0].Unread || c.Problems[0].Error() != "m.conf:1: topic belongs to a bridge, and no connection was begun" {
 		t.Errorf("of no bridge: %v", c.Problems)
 	}

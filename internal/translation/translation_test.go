@@ -229,6 +229,7 @@ func FuzzTranslate(f *testing.F) {
 	f.Add("listener 1883\nlistener 1883 127.0.0.1\npassword_file passwd\n")
 	f.Add("per_listener_settings true\nlistener 1\nmax_connections 5\nglobal_max_clients 2\n")
 	f.Add("max_packet_size 300\nmax_queued_bytes 99999999999\nlistener 0 /x\n")
+	f.Add("max_packet_size 70000000\nretain_available false\n")
 	f.Add("listener 8883 fe80::1%eth0\ncertfile \"\nkeyfile \\\n")
 	dir := home(f)
 	f.Fuzz(func(t *testing.T, text string) {

@@ -127,6 +127,7 @@ const (
 	defaultUnacked       = 16 << 20
 	defaultQueue         = 8 << 20
 	defaultBurst         = 128 << 20
+	defaultRetained      = 64 << 20
 	defaultQueueTotal    = 1 << 30
 	defaultPacket        = 256 << 10
 )
@@ -144,9 +145,13 @@ func (t *translator) fit() {
 	if packet < defaultConnectPacket {
 		t.values["limits.connect_packet"] = bytes(packet)
 	}
-	for key, otherwise := range map[string]int64{
+	holders := map[string]int64{
 		"limits.queue.bytes": defaultQueue, "limits.unacked_v3.bytes": defaultUnacked, "limits.publish_bytes.burst": defaultBurst,
-	} {
+	}
+	if t.values["limits.retained.messages"] != "0" {
+		holders["limits.retained.bytes_per_principal"] = defaultRetained
+	}
+	for key, otherwise := range holders {
 		if get(key, otherwise) < packet {
 			t.values[key] = bytes(packet)
 		}
