@@ -325,7 +325,7 @@ func TestMessageDeadline(t *testing.T) {
 	conn, _, out := dialWeb(t, webListener(t, nil))
 	web := out.conn.(*webConn)
 	watched := &placed{Conn: web.socket.stream}
-	web.socket = &socket{stream: watched, raw: web.socket.raw}
+	web.socket.stream = watched
 	_, _ = io.WriteString(conn, frame(binaryFrame, "pack"))
 	if err := web.ReadEach(func([]byte) bool { return false }); err != nil {
 		t.Fatal(err)
